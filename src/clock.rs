@@ -1,0 +1,52 @@
+//! What time it is, as a value that is passed in.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A moment, in whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub i64);
+
+impl UnixTime {
+    /// How long after `earlier` this is: negative when it is before. Never overflows.
+    pub fn seconds_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This moment, moved into the future. A duration's fraction of a second is dropped.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the time comes from: the system, or a test that sets it.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's wall clock.
+    #[default]
+    System,
+    /// Seconds since the epoch, as somebody else last set them.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The time now. A system clock set before 1970 reads as 1970.
+    pub fn now(&self) -> UnixTime {
+        match self {
+            Self::System => {
+                let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                UnixTime(0).after(elapsed)
+            }
+            Self::Manual(seconds) => UnixTime(seconds.load(Ordering::Relaxed)),
+        }
+    }
+}

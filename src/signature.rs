@@ -1,0 +1,391 @@
+//! How messages are signed: one description that verifies and signs.
+//!
+//! A [`Scheme`] is data, read from a preset or from the operator's file. With secrets it becomes a [`Verifier`].
+//! Everything here works on bytes and takes the time as an argument: no runtime, no store, no environment.
+
+pub mod encoding;
+pub mod event_id;
+mod header;
+pub mod json;
+pub mod preset;
+pub mod scheme;
+pub mod secret;
+mod template;
+pub mod timestamp;
+mod value;
+
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName};
+use sha2::Sha256;
+use smallvec::SmallVec;
+use subtle::ConstantTimeEq;
+
+use crate::clock::UnixTime;
+use crate::rejection::Rejection;
+use encoding::Encoding;
+use event_id::{EventId, IdPlace};
+use header::single;
+use secret::{Secret, SecretForm};
+use template::{Pieces, Template};
+use timestamp::{TimestampScheme, parse_seconds};
+use value::{SignatureValue, ValueSyntax};
+
+/// The bytes of a signature: HMAC-SHA256's 32.
+pub type Tag = [u8; 32];
+
+/// A part of a message that a scheme may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    Body,
+    Id,
+    Timestamp,
+    Secret,
+}
+
+/// How a provider's messages are signed: one alternative, or several of which any may match.
+///
+/// Invariant: at least one alternative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheme {
+    alternatives: Vec<Alternative>,
+}
+
+/// One way of signing a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternative {
+    /// What tells it from its siblings, in logs.
+    pub name: Option<String>,
+    header: HeaderName,
+    value: ValueSyntax,
+    encoding: Encoding,
+    signs: Template,
+    key: KeyRole,
+    secret: SecretForm,
+    timestamp: Option<TimestampScheme>,
+    ids: Vec<IdPlace>,
+    /// Headers that only its siblings read: beside this one they would make two messages of one.
+    foreign: Vec<HeaderName>,
+}
+
+/// What keys the HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyRole {
+    /// The secret, as everywhere.
+    Secret,
+    /// The body, with the secret among the signed pieces.
+    ///
+    /// HMAC pads short keys with zeros and hashes long ones, so a body, the same body with NULs behind it and the
+    /// hash of a long body share one tag. Only JSON text is accepted: it has neither.
+    Body,
+}
+
+/// A message to sign.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    pub id: &'a str,
+    pub timestamp: UnixTime,
+    pub body: &'a [u8],
+}
+
+/// A scheme with the secrets of one source: what verifies its messages.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    scheme: Scheme,
+    keys: Vec<Key>,
+}
+
+/// One secret, ready to use under each alternative.
+#[derive(Clone)]
+struct Key {
+    /// The operator's id for it, or its place in the list from 1.
+    name: String,
+    /// In the order of the scheme's alternatives.
+    keyed: Vec<Keyed>,
+}
+
+#[derive(Clone)]
+enum Keyed {
+    /// The HMAC state after its key; cloned for each message.
+    Secret(Hmac<Sha256>),
+    /// The secret, signed under a key that only the message brings.
+    Body(Secret),
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a request's head says about its signature, before its body is read.
+#[derive(Debug)]
+pub struct Claimed<'h> {
+    claims: SmallVec<[Claim<'h>; 2]>,
+}
+
+#[derive(Debug)]
+struct Claim<'h> {
+    alternative: usize,
+    tags: SmallVec<[Tag; 2]>,
+    timestamp: Option<(&'h str, UnixTime)>,
+    id: Option<&'h str>,
+}
+
+/// A message whose signature and time are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentic<'a> {
+    /// The id or 1-based place of the secret that matched.
+    pub key: &'a str,
+    /// The name of the alternative that matched, where there are several.
+    pub alternative: Option<&'a str>,
+    /// The event's id; `None` where there is none.
+    pub id: Option<EventId<'a>>,
+    /// The timestamp's text, where the scheme has one.
+    pub timestamp: Option<&'a str>,
+}
+
+impl Scheme {
+    /// The alternatives, at least one.
+    pub fn alternatives(&self) -> &[Alternative] {
+        &self.alternatives
+    }
+
+    /// The headers that carry `message`, signed with each of `secrets` that there is room for. Where a scheme
+    /// has alternatives, the first one signs.
+    ///
+    /// # Errors
+    /// Why a secret cannot be a key of this scheme.
+    pub fn sign(&self, message: Message<'_>, secrets: &[Secret]) -> Result<Vec<(HeaderName, String)>, &'static str> {
+        let alternative = &self.alternatives[0];
+        let timestamp = message.timestamp.to_string();
+        let mut signatures = Vec::with_capacity(secrets.len());
+        for secret in secrets {
+            let secret = alternative.secret.derive(secret)?;
+            let tag = alternative.keyed(&secret).tag(alternative, message.id, &timestamp, message.body);
+            signatures.push(alternative.encoding.encode(&tag));
+        }
+        let mut headers = Vec::new();
+        for place in &alternative.ids {
+            if let IdPlace::Header(name) = place {
+                headers.push((name.clone(), message.id.to_owned()));
+            }
+        }
+        if let Some(TimestampScheme { header: Some(name), .. }) = &alternative.timestamp {
+            headers.push((name.clone(), timestamp.clone()));
+        }
+        headers.push((alternative.header.clone(), alternative.value.write(&signatures, &timestamp)));
+        Ok(headers)
+    }
+}
+
+impl Alternative {
+    /// The header that carries the signature.
+    pub fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
+    /// Where the timestamp stands and how far it may be from now.
+    pub fn timestamp(&self) -> Option<&TimestampScheme> {
+        self.timestamp.as_ref()
+    }
+
+    /// Where the event id stands, in the order in which the places are tried.
+    pub fn ids(&self) -> &[IdPlace] {
+        &self.ids
+    }
+
+    /// True if the signature covers `piece`.
+    pub fn covers(&self, piece: Piece) -> bool {
+        self.signs.has(piece) || (piece == Piece::Body && self.key == KeyRole::Body)
+    }
+
+    /// True if the signature covers the id that stands at `place`.
+    pub fn covers_id(&self, place: &IdPlace) -> bool {
+        match place {
+            IdPlace::Header(_) => self.covers(Piece::Id),
+            IdPlace::Json(_) => self.covers(Piece::Body),
+            // A second may see two events, signed or not: only with the body's digest is it an id.
+            IdPlace::Timestamp => false,
+        }
+    }
+
+    /// The headers that it reads.
+    fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let timestamp = self.timestamp.iter().filter_map(|timestamp| timestamp.header.as_ref());
+        let ids = self.ids.iter().filter_map(|place| match place {
+            IdPlace::Header(name) => Some(name),
+            _ => None,
+        });
+        std::iter::once(&self.header).chain(timestamp).chain(ids)
+    }
+
+    fn keyed(&self, key: &Secret) -> Keyed {
+        match self.key {
+            KeyRole::Secret => Keyed::Secret(keyed_hmac(key.expose())),
+            KeyRole::Body => Keyed::Body(key.clone()),
+        }
+    }
+
+    /// Reads what the head claims under this alternative.
+    fn claim<'h>(&self, index: usize, headers: &'h HeaderMap) -> Result<Claim<'h>, Rejection> {
+        if let Some(name) = self.foreign.iter().find(|name| headers.contains_key(*name)) {
+            return Err(Rejection::HeaderConflict(format!("{} and {name} belong to two alternatives", self.header)));
+        }
+        let value = single(headers, &self.header)?
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| Rejection::SignatureMissing(format!("no header {}", self.header)))?;
+        let SignatureValue { tags, timestamp: written } = self.value.read(value, self.encoding)?;
+        let timestamp = match &self.timestamp {
+            None => None,
+            Some(scheme) => {
+                let found = match &scheme.header {
+                    Some(name) => single(headers, name)?,
+                    None => written,
+                };
+                let text = found.ok_or_else(|| Rejection::TimestampMissing(self.timestamp_place()))?;
+                Some((text, parse_seconds(text)?))
+            }
+        };
+        let id = if self.signs.has(Piece::Id) { Some(self.signed_id(headers)?) } else { None };
+        Ok(Claim { alternative: index, tags, timestamp, id })
+    }
+
+    /// The id that is among the signed pieces, which stands in a header.
+    fn signed_id<'h>(&self, headers: &'h HeaderMap) -> Result<&'h str, Rejection> {
+        for place in &self.ids {
+            if let IdPlace::Header(name) = place {
+                let id = single(headers, name)?.ok_or_else(|| Rejection::EventIdMissing(place.to_string()))?;
+                if self.signs.is_ambiguous_with(id) {
+                    return Err(Rejection::EventIdInvalid("it contains what separates it in the signed bytes"));
+                }
+                return Ok(id);
+            }
+        }
+        Err(Rejection::EventIdMissing("no header".into()))
+    }
+
+    fn timestamp_place(&self) -> String {
+        match self.timestamp.as_ref().and_then(|timestamp| timestamp.header.as_ref()) {
+            Some(name) => format!("no header {name}"),
+            None => format!("none in {}", self.header),
+        }
+    }
+
+    fn id<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        timestamp: Option<&'a str>,
+        body: &'a [u8],
+    ) -> Result<Option<EventId<'a>>, Rejection> {
+        for place in &self.ids {
+            if let Some((kind, text)) = place.read(headers, timestamp, body)? {
+                return Ok(Some(EventId { kind, text, signed: self.covers_id(place) }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Keyed {
+    fn tag(&self, alternative: &Alternative, id: &str, timestamp: &str, body: &[u8]) -> Tag {
+        let (mut mac, secret) = match self {
+            Self::Secret(mac) => (mac.clone(), &[][..]),
+            Self::Body(secret) => (keyed_hmac(body), secret.expose()),
+        };
+        let pieces = Pieces { body, id: id.as_bytes(), timestamp: timestamp.as_bytes(), secret };
+        alternative.signs.feed(pieces, |part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+fn keyed_hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+impl Verifier {
+    /// A scheme with the named secrets of a source.
+    ///
+    /// # Errors
+    /// The index of a secret that cannot be a key of this scheme, and why.
+    pub fn new(scheme: Scheme, secrets: &[(String, Secret)]) -> Result<Self, (usize, &'static str)> {
+        let mut keys = Vec::with_capacity(secrets.len());
+        for (index, (name, text)) in secrets.iter().enumerate() {
+            let mut keyed = Vec::with_capacity(scheme.alternatives.len());
+            for alternative in &scheme.alternatives {
+                let key = alternative.secret.derive(text).map_err(|why| (index, why))?;
+                keyed.push(alternative.keyed(&key));
+            }
+            keys.push(Key { name: name.clone(), keyed });
+        }
+        Ok(Self { scheme, keys })
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Reads what the head claims, so that a request without it is refused before its body is read.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`, `TimestampMissing`, `TimestampMalformed`, `EventIdMissing`,
+    /// `EventIdInvalid` or `HeaderConflict`: the first alternative that is there at all says why it will not do.
+    pub fn inspect<'h>(&self, headers: &'h HeaderMap) -> Result<Claimed<'h>, Rejection> {
+        let mut claims = SmallVec::new();
+        let mut refused = None;
+        for (index, alternative) in self.scheme.alternatives.iter().enumerate() {
+            match alternative.claim(index, headers) {
+                Ok(claim) => claims.push(claim),
+                Err(conflict @ Rejection::HeaderConflict(_)) if headers.contains_key(&alternative.header) => {
+                    return Err(conflict);
+                }
+                Err(rejection) if refused.is_none() || headers.contains_key(&alternative.header) => {
+                    refused = Some(rejection);
+                }
+                Err(_) => {}
+            }
+        }
+        match refused {
+            Some(rejection) if claims.is_empty() => Err(rejection),
+            _ => Ok(Claimed { claims }),
+        }
+    }
+
+    /// Judges signature, then time, then event id.
+    ///
+    /// Every candidate is compared with every secret, so the time it takes never tells which one matched.
+    ///
+    /// # Errors
+    /// `SignatureMismatch`, `TimestampStale`, `TimestampFuture`, `EventIdInvalid` or `HeaderConflict`.
+    pub fn verify<'a>(
+        &'a self,
+        claimed: &Claimed<'a>,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+        now: UnixTime,
+    ) -> Result<Authentic<'a>, Rejection> {
+        let mut matched = None;
+        for claim in &claimed.claims {
+            let alternative = &self.scheme.alternatives[claim.alternative];
+            let timestamp = claim.timestamp.map_or("", |(text, _)| text);
+            for key in &self.keys {
+                let tag = key.keyed[claim.alternative].tag(alternative, claim.id.unwrap_or(""), timestamp, body);
+                for candidate in &claim.tags {
+                    if bool::from(tag.ct_eq(candidate)) && matched.is_none() {
+                        matched = Some((claim, alternative, key));
+                    }
+                }
+            }
+        }
+        let (claim, alternative, key) = matched.ok_or(Rejection::SignatureMismatch)?;
+        if alternative.key == KeyRole::Body && !json::is_json(body) {
+            return Err(Rejection::SignatureMismatch);
+        }
+        if let (Some(scheme), Some((_, timestamp))) = (&alternative.timestamp, claim.timestamp) {
+            scheme.check(timestamp, now)?;
+        }
+        let timestamp = claim.timestamp.map(|(text, _)| text);
+        let id = alternative.id(headers, timestamp, body)?;
+        Ok(Authentic { key: &key.name, alternative: alternative.name.as_deref(), id, timestamp })
+    }
+}

@@ -1,0 +1,156 @@
+//! The id by which a provider tells its events apart.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::{HeaderMap, HeaderName};
+use serde_json::value::RawValue;
+
+use super::header::single;
+use super::json::{self, Pointer};
+use crate::rejection::Rejection;
+
+/// The longest id, in bytes. Ids are kept as hashes; this bounds what is logged and passed on.
+pub const MAX_ID_LEN: usize = 512;
+
+/// A place where an event id may stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdPlace {
+    Header(HeaderName),
+    /// A value of the JSON body.
+    Json(Pointer),
+    /// The signature's timestamp stands in for an id, together with the body's digest.
+    Timestamp,
+}
+
+/// What an id was, so that `"1"` and `1` and a header's `1` stay three events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdKind {
+    Header,
+    JsonText,
+    JsonInteger,
+    Timestamp,
+}
+
+/// An event's id as the provider wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventId<'a> {
+    pub kind: IdKind,
+    /// 1 to [`MAX_ID_LEN`] bytes without control characters.
+    pub text: Cow<'a, str>,
+    /// False where whoever replays a request could have changed it.
+    pub signed: bool,
+}
+
+impl IdPlace {
+    /// The id that stands here. `None` if there is none.
+    ///
+    /// # Errors
+    /// `EventIdInvalid` for null, a value that is not a string or an integer, an empty or overlong one, one with
+    /// control characters; `HeaderConflict` for a repeated header.
+    pub fn read<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        timestamp: Option<&'a str>,
+        body: &'a [u8],
+    ) -> Result<Option<(IdKind, Cow<'a, str>)>, Rejection> {
+        let found = match self {
+            Self::Header(name) => single(headers, name)?.map(|text| (IdKind::Header, Cow::Borrowed(text))),
+            Self::Json(pointer) => json::find(body, pointer).map(json_id).transpose()?,
+            Self::Timestamp => timestamp.map(|text| (IdKind::Timestamp, Cow::Borrowed(text))),
+        };
+        if let Some((_, text)) = &found {
+            check_text(text)?;
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Display for IdPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Json(pointer) => write!(f, "JSON {pointer}"),
+            Self::Timestamp => f.write_str("timestamp and body digest"),
+        }
+    }
+}
+
+/// An id is a string, or an integer by its literal text: as a float, 23 digits would lose their last.
+fn json_id(value: &RawValue) -> Result<(IdKind, Cow<'_, str>), Rejection> {
+    let text = value.get();
+    if text.starts_with('"') {
+        let text: JsonText<'_> =
+            serde_json::from_str(text).map_err(|_| Rejection::EventIdInvalid("it is not a JSON string"))?;
+        return Ok((IdKind::JsonText, text.0));
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok((IdKind::JsonInteger, Cow::Borrowed(text)));
+    }
+    Err(Rejection::EventIdInvalid("it is neither a string nor an integer"))
+}
+
+#[derive(serde::Deserialize)]
+struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn check_text(text: &str) -> Result<(), Rejection> {
+    if text.is_empty() {
+        return Err(Rejection::EventIdInvalid("it is empty"));
+    }
+    if text.len() > MAX_ID_LEN {
+        return Err(Rejection::EventIdInvalid("it is longer than 512 bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Rejection::EventIdInvalid("it has control characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(body: &str) -> Result<Option<(IdKind, String)>, Rejection> {
+        let place = IdPlace::Json(Pointer::parse("/id").expect("a pointer"));
+        let headers = HeaderMap::new();
+        let found = place.read(&headers, None, body.as_bytes())?;
+        Ok(found.map(|(kind, text)| (kind, text.into_owned())))
+    }
+
+    #[test]
+    fn strings_and_integers_are_ids_by_their_text() {
+        assert_eq!(id(r#"{"id":"a"}"#), Ok(Some((IdKind::JsonText, "a".into()))));
+        assert_eq!(id(r#"{"id":"\u0061"}"#), Ok(Some((IdKind::JsonText, "a".into()))));
+        assert_eq!(
+            id(r#"{"id":12345678901234567890123}"#),
+            Ok(Some((IdKind::JsonInteger, "12345678901234567890123".into())))
+        );
+    }
+
+    #[test]
+    fn an_absent_id_is_none() {
+        assert_eq!(id(r#"{"Id":"a"}"#), Ok(None));
+        assert_eq!(id("not json"), Ok(None));
+        assert_eq!(id(""), Ok(None));
+    }
+
+    #[test]
+    fn what_many_events_could_share_is_refused() {
+        let long = format!(r#"{{"id":"{}"}}"#, "a".repeat(MAX_ID_LEN + 1));
+        for body in [
+            r#"{"id":null}"#,
+            r#"{"id":true}"#,
+            r#"{"id":{}}"#,
+            r#"{"id":[]}"#,
+            r#"{"id":""}"#,
+            r#"{"id":1.0}"#,
+            r#"{"id":1e0}"#,
+            r#"{"id":"\u0000"}"#,
+            &long,
+        ] {
+            assert!(matches!(id(body), Err(Rejection::EventIdInvalid(_))), "{body}");
+        }
+        assert!(id(&format!(r#"{{"id":"{}"}}"#, "a".repeat(MAX_ID_LEN))).is_ok());
+    }
+}
