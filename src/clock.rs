@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment, in whole seconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,15 @@ impl Clock {
                 UnixTime(0).after(elapsed)
             }
             Self::Manual(seconds) => UnixTime(seconds.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Time that never runs backwards, since some moment before.
+    pub fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Self::System => START.elapsed(),
+            Self::Manual(seconds) => Duration::from_secs(seconds.load(Ordering::Relaxed).try_into().unwrap_or(0)),
         }
     }
 }

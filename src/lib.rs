@@ -1,7 +1,21 @@
-//! Hookward: a gateway that verifies, deduplicates and forwards webhooks.
+//! Hookward: a gateway that stands in front of an app and accepts webhooks.
+//!
+//! The rooms, in reading order; `docs/ARCHITECTURE.md` has the map.
+
+pub mod cli;
+
+pub mod app;
+pub mod config;
+
+pub mod admin;
+pub mod gateway;
+
+pub mod dedup;
+pub mod egress;
+pub mod signature;
+pub mod telemetry;
 
 pub mod clock;
 pub mod document;
 pub mod quantity;
 pub mod rejection;
-pub mod signature;

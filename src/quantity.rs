@@ -76,7 +76,7 @@ pub fn format_duration(duration: Duration) -> String {
 /// Writes a size in the largest binary unit that divides it.
 pub fn format_size(bytes: u64) -> String {
     for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if bytes >= factor && bytes % factor == 0 {
+        if bytes >= factor && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);
         }
     }

@@ -134,20 +134,41 @@ struct Claim<'h> {
 /// A message whose signature and time are good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authentic<'a> {
-    /// The id or 1-based place of the secret that matched.
-    pub key: &'a str,
-    /// The name of the alternative that matched, where there are several.
-    pub alternative: Option<&'a str>,
+    /// The place of the secret that matched, from 0.
+    pub key: usize,
+    /// The place of the alternative that matched, from 0.
+    pub alternative: usize,
     /// The event's id; `None` where there is none.
     pub id: Option<EventId<'a>>,
-    /// The timestamp's text, where the scheme has one.
-    pub timestamp: Option<&'a str>,
 }
 
 impl Scheme {
     /// The alternatives, at least one.
     pub fn alternatives(&self) -> &[Alternative] {
         &self.alternatives
+    }
+
+    /// The same scheme with another tolerance. Nothing changes where it has no timestamp.
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: std::time::Duration) -> Self {
+        for timestamp in self.alternatives.iter_mut().filter_map(|alternative| alternative.timestamp.as_mut()) {
+            timestamp.tolerance = tolerance;
+        }
+        self
+    }
+
+    /// The tolerance of its timestamps; `None` where it has none.
+    pub fn tolerance(&self) -> Option<std::time::Duration> {
+        self.alternatives.iter().filter_map(|alternative| Some(alternative.timestamp.as_ref()?.tolerance)).min()
+    }
+
+    /// The event id of a message that something other than a signature vouches for.
+    ///
+    /// # Errors
+    /// `EventIdInvalid` or `HeaderConflict`.
+    pub fn unsigned_id<'a>(&self, headers: &'a HeaderMap, body: &'a [u8]) -> Result<Option<EventId<'a>>, Rejection> {
+        let id = self.alternatives[0].id(headers, None, body)?;
+        Ok(id.map(|id| EventId { signed: false, ..id }))
     }
 
     /// The headers that carry `message`, signed with each of `secrets` that there is room for. Where a scheme
@@ -325,6 +346,11 @@ impl Verifier {
         &self.scheme
     }
 
+    /// The secrets' names, in their order: the operator's id for each, or its place from 1.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.name.as_str())
+    }
+
     /// Reads what the head claims, so that a request without it is refused before its body is read.
     ///
     /// # Errors
@@ -368,11 +394,11 @@ impl Verifier {
         for claim in &claimed.claims {
             let alternative = &self.scheme.alternatives[claim.alternative];
             let timestamp = claim.timestamp.map_or("", |(text, _)| text);
-            for key in &self.keys {
+            for (place, key) in self.keys.iter().enumerate() {
                 let tag = key.keyed[claim.alternative].tag(alternative, claim.id.unwrap_or(""), timestamp, body);
                 for candidate in &claim.tags {
                     if bool::from(tag.ct_eq(candidate)) && matched.is_none() {
-                        matched = Some((claim, alternative, key));
+                        matched = Some((claim, alternative, place));
                     }
                 }
             }
@@ -386,6 +412,6 @@ impl Verifier {
         }
         let timestamp = claim.timestamp.map(|(text, _)| text);
         let id = alternative.id(headers, timestamp, body)?;
-        Ok(Authentic { key: &key.name, alternative: alternative.name.as_deref(), id, timestamp })
+        Ok(Authentic { key, alternative: claim.alternative, id })
     }
 }

@@ -1,0 +1,127 @@
+//! The command line: one file for each command.
+
+mod case;
+mod check;
+mod effective;
+mod health;
+mod origin;
+mod providers;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Sidecar;
+
+/// Exit code for a bad configuration (EX_CONFIG of sysexits.h).
+const BAD_CONFIG: u8 = 78;
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Verifies, deduplicates and forwards webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "hookward", version, about, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway: from a file, or as a sidecar from flags alone
+    #[command(after_help = SERVE_HELP)]
+    Serve {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        sidecar: Sidecar,
+    },
+    /// Read the configuration, say everything that is wrong with it, and what to know about each source
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Judge recorded requests, one JSON object a line, one verdict a line
+    Verify {
+        /// File of recorded requests; - reads them from standard input
+        #[arg(long, value_name = "FILE")]
+        case: PathBuf,
+    },
+    /// List the providers that have a preset, or show one
+    Providers {
+        #[command(subcommand)]
+        command: Option<ProvidersCommand>,
+    },
+    /// Show the configuration in force
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Ask a running gateway whether it is ready, for container health checks
+    Health {
+        /// What to ask
+        #[arg(default_value = "http://127.0.0.1:9090/readyz")]
+        url: String,
+    },
+}
+
+const SERVE_HELP: &str = "\
+Without -c and without flags the file is ./hookward.toml, else /etc/hookward/hookward.toml.
+
+Signals:
+  SIGHUP   read the file, certificates and secret files again; a bad file changes nothing
+  SIGTERM  stop accepting, finish what has begun, end; a second one ends at once
+
+For example, in front of an app on port 3000:
+  STRIPE_SECRET=whsec_… hookward serve --provider stripe --secret-env STRIPE_SECRET \\
+      --upstream http://127.0.0.1:3000/webhooks";
+
+#[derive(Debug, Clone, Args)]
+struct ConfigFile {
+    /// Configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProvidersCommand {
+    /// All of them, a line each
+    List,
+    /// What is known of one, and how to configure it
+    Show {
+        /// Its slug or another of its names
+        slug: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// With every default filled in, and secrets by where they come from
+    Effective {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    crate::egress::install_crypto();
+    let code = match Cli::parse().command {
+        Command::Serve { file, sidecar } => serve::run(file.path, sidecar),
+        Command::Check { file } => check::run(file.path),
+        Command::Verify { case } => case::run(&case),
+        Command::Providers { command: None | Some(ProvidersCommand::List) } => providers::list(),
+        Command::Providers { command: Some(ProvidersCommand::Show { slug }) } => providers::show(&slug),
+        Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.path),
+        Command::Health { url } => health::run(&url),
+    };
+    ExitCode::from(code)
+}
+
+/// Writes to standard output. A reader that has gone away is no failure of ours.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,101 @@
+//! `hookward verify --case`: judges recorded requests, JSON lines in, JSON lines out.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{FAILURE, USAGE, print};
+use crate::clock::UnixTime;
+use crate::signature::Verifier;
+use crate::signature::preset::Preset;
+use crate::signature::secret::Secret;
+
+/// A recorded request. What the format has beyond this is not read.
+#[derive(Debug, Deserialize)]
+struct Case {
+    provider: String,
+    /// One secret or several, as the operator would paste them.
+    secret: Value,
+    /// In order; names in any case.
+    headers: Vec<(String, String)>,
+    /// The exact body, in base64.
+    body_b64: String,
+    /// Unix seconds at which the request is judged.
+    now: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+enum Verdict {
+    Accept { event_id: Option<String> },
+    Reject { reason: &'static str, detail: String },
+    Error { reason: String },
+}
+
+/// Judges every line of `file`. 0 if all are accepted, 1 if one is not.
+pub fn run(file: &Path) -> u8 {
+    let lines: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        match File::open(file) {
+            Ok(file) => Box::new(BufReader::new(file)),
+            Err(error) => {
+                eprintln!("error: cannot read {}: {error}", file.display());
+                return USAGE;
+            }
+        }
+    };
+    let mut all_accepted = true;
+    for line in lines.lines() {
+        let verdict = match line {
+            Ok(line) if line.trim().is_empty() => continue,
+            Ok(line) => judge(&line).unwrap_or_else(|reason| Verdict::Error { reason }),
+            Err(error) => {
+                eprintln!("error: cannot read {}: {error}", file.display());
+                return FAILURE;
+            }
+        };
+        all_accepted &= matches!(verdict, Verdict::Accept { .. });
+        let text = serde_json::to_string(&verdict).expect("a verdict is plain data");
+        print(&format!("{text}\n"));
+    }
+    if all_accepted { 0 } else { FAILURE }
+}
+
+/// Signature, credential and time; an event id that is missing refuses nothing here.
+fn judge(line: &str) -> Result<Verdict, String> {
+    let case: Case = serde_json::from_str(line).map_err(|error| format!("not a recorded request: {error}"))?;
+    let preset = Preset::find(&case.provider)?;
+    let secrets: Vec<(String, Secret)> = match case.secret {
+        Value::String(secret) => vec![("1".to_owned(), Secret::new(secret.into_bytes()))],
+        Value::Array(secrets) => {
+            let texts = secrets.into_iter().enumerate().map(|(index, secret)| match secret {
+                Value::String(secret) => Ok(((index + 1).to_string(), Secret::new(secret.into_bytes()))),
+                _ => Err("a secret in the list is not a string".to_owned()),
+            });
+            texts.collect::<Result<_, _>>()?
+        }
+        _ => return Err(format!("{} takes a secret that is a string, or a list of them", preset.slug)),
+    };
+    let verifier = Verifier::new(preset.profile.scheme.clone(), &secrets)
+        .map_err(|(index, why)| format!("secret {} {why}", index + 1))?;
+    let body = STANDARD.decode(&case.body_b64).map_err(|error| format!("body_b64: {error}"))?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &case.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("\"{name}\" is not a header's name"))?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("the value of {name} is not one"))?;
+        headers.append(name, value);
+    }
+    let judged =
+        verifier.inspect(&headers).and_then(|claimed| verifier.verify(&claimed, &headers, &body, UnixTime(case.now)));
+    Ok(match judged {
+        Ok(authentic) => Verdict::Accept { event_id: authentic.id.map(|id| id.text.into_owned()) },
+        Err(rejection) => Verdict::Reject { reason: rejection.reason().as_str(), detail: rejection.to_string() },
+    })
+}

@@ -1,0 +1,40 @@
+//! `hookward check`: everything wrong with a file, and what to know about each source.
+
+use std::path::PathBuf;
+
+use super::origin::{Origin, with_line};
+use super::{BAD_CONFIG, USAGE, print};
+use crate::config::environment::Environment;
+use crate::config::replay_window;
+
+/// Prints what there is to say. 0 if the file is good, 78 if it is not.
+pub fn run(path: Option<PathBuf>) -> u8 {
+    let origin = match Origin::file(path) {
+        Ok(origin) => origin,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return USAGE;
+        }
+    };
+    let config = match origin.load(&Environment::system()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprint!("{}", error.report());
+            return BAD_CONFIG;
+        }
+    };
+    let text = origin.path().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    for warning in &config.warnings {
+        print(&format!("warning: {}", with_line(warning, &lines)));
+    }
+    for source in &config.gateway.sources {
+        print(&format!("source \"{}\": {}\n", source.name, replay_window(source)));
+    }
+    let name = origin.path().map(|path| path.display().to_string()).unwrap_or_default();
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let sources = plural(config.gateway.sources.len(), "source");
+    let warnings = plural(config.warnings.len(), "warning");
+    print(&format!("{name} is good: {sources}, {warnings}\n"));
+    0
+}

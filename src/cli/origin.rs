@@ -1,0 +1,106 @@
+//! Where the configuration comes from: a file or flags.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::environment::Environment;
+use crate::config::{Config, Sidecar};
+use crate::document::{Fault, Place};
+
+/// The files that are read where none is named, the first that is there.
+const DEFAULT_FILES: [&str; 2] = ["hookward.toml", "/etc/hookward/hookward.toml"];
+
+/// Where the configuration comes from, to be read again on SIGHUP.
+#[derive(Debug)]
+pub enum Origin {
+    File(PathBuf),
+    Flags(Box<Sidecar>),
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum LoadError {
+    Unreadable(PathBuf, std::io::Error),
+    /// With the file's text, to show the lines at fault.
+    Faults(Vec<Fault>, String),
+}
+
+impl Origin {
+    /// The file that is meant where nothing but perhaps its path was said.
+    ///
+    /// # Errors
+    /// What to do where there is none.
+    pub fn file(path: Option<PathBuf>) -> Result<Self, String> {
+        let found = path.or_else(|| DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()));
+        found.map(Self::File).ok_or_else(|| {
+            format!(
+                "there is no configuration: neither {}; name one with -c FILE, or try `hookward demo`",
+                DEFAULT_FILES.join(" nor ")
+            )
+        })
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The file is unreadable, or everything that is wrong with it.
+    pub fn load(&self, environment: &Environment) -> Result<Config, LoadError> {
+        match self {
+            Self::Flags(flags) => {
+                Config::from_flags(flags, environment).map_err(|faults| LoadError::Faults(faults, String::new()))
+            }
+            Self::File(path) => {
+                let text = fs::read_to_string(path).map_err(|error| LoadError::Unreadable(path.clone(), error))?;
+                let name = path.display().to_string();
+                Config::parse(&name, &text, environment).map_err(|faults| LoadError::Faults(faults, text))
+            }
+        }
+    }
+
+    /// The file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Flags(_) => None,
+        }
+    }
+}
+
+impl LoadError {
+    /// For a person at a terminal: each fault with its line of the file.
+    pub fn report(&self) -> String {
+        match self {
+            Self::Unreadable(path, error) => format!("error: {}: cannot be read: {error}\n", path.display()),
+            Self::Faults(faults, text) => {
+                let lines: Vec<&str> = text.lines().collect();
+                let reports = faults.iter().map(|fault| format!("error: {}", with_line(fault, &lines)));
+                let count = match faults.len() {
+                    1 => "1 error".to_owned(),
+                    count => format!("{count} errors"),
+                };
+                format!("{}{count} in the configuration\n", reports.collect::<String>())
+            }
+        }
+    }
+
+    /// For a log: each fault in a line.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Unreadable(..) => vec![self.report().trim_end().to_owned()],
+            Self::Faults(faults, _) => faults.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// A fault, and below it the line where it is.
+pub fn with_line(fault: &Fault, lines: &[&str]) -> String {
+    let Place::File { line, column, .. } = &fault.place else {
+        return format!("{fault}\n");
+    };
+    let Some(text) = lines.get(line - 1).filter(|text| !text.trim().is_empty()) else {
+        return format!("{fault}\n");
+    };
+    let number = line.to_string();
+    let margin = " ".repeat(number.len());
+    format!("{fault}\n  {number} | {text}\n  {margin} | {}^\n", " ".repeat(column - 1))
+}

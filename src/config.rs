@@ -1,0 +1,180 @@
+//! The configuration: a file, or the flags of the sidecar form, turned into values that cannot be wrong.
+//!
+//! The only room that reads the environment. There is no validation step: what cannot be used is not built, and
+//! everything wrong with a file is found in one run.
+
+mod effective;
+pub mod environment;
+mod gateway;
+mod secrets;
+mod sidecar;
+mod source;
+mod warnings;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::document::{Fault, Faults, Reader, Table};
+use crate::gateway::Settings;
+use crate::telemetry::logging::{Format, LEVELS};
+use environment::Environment;
+
+pub use sidecar::Sidecar;
+pub use warnings::replay_window;
+
+/// The program as its operator wants it.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// Threads of the data plane.
+    pub workers: usize,
+    /// How long requests that have begun may take after the program was told to stop.
+    pub drain_timeout: Duration,
+    pub gateway: Settings,
+    pub dedup: DedupConfig,
+    /// Where metrics and health are served; `None` where they are not.
+    pub admin: Option<SocketAddr>,
+    pub log: LogConfig,
+    /// What the operator should know, and nothing refuses.
+    pub warnings: Vec<Fault>,
+    /// The same in the configuration's own words, defaults filled in, secrets masked.
+    pub effective: String,
+}
+
+/// `[dedup]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupConfig {
+    /// How many finished events fit in memory.
+    pub max_entries: u64,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    pub level: Level,
+    pub format: Format,
+}
+
+impl Config {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// Everything wrong with it, in file order, so that one run is enough to fix it.
+    pub fn parse(name: &str, text: &str, environment: &Environment) -> Result<Self, Vec<Fault>> {
+        let faults = Faults::default();
+        let document = Table::parse(name, text, &faults);
+        Self::read(&document, environment, faults)
+    }
+
+    /// Reads the flags of the sidecar form.
+    ///
+    /// # Errors
+    /// Everything wrong with them.
+    pub fn from_flags(flags: &Sidecar, environment: &Environment) -> Result<Self, Vec<Fault>> {
+        Self::read(&flags.document(), environment, Faults::default())
+    }
+
+    fn read(document: &Table, environment: &Environment, faults: Faults) -> Result<Self, Vec<Fault>> {
+        let config = Self::build(document, environment, &faults);
+        match (config, faults.into_sorted()) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    fn build(document: &Table, environment: &Environment, faults: &Faults) -> Option<Self> {
+        let root = Reader::new(document, "", faults);
+        let mut warnings = Vec::new();
+        let gateway = gateway::read(&root, environment, &mut warnings);
+        let dedup = DedupConfig::read(root.table("dedup"));
+        let admin = root.table("admin").map(|reader| {
+            let listen = reader.parse("listen", gateway::parse_listen);
+            reader.finish();
+            listen.unwrap_or(gateway::DEFAULT_ADMIN)
+        });
+        let log = LogConfig::read(root.table("log"));
+        root.finish();
+        let gateway::GatewayConfig { listen, workers, drain_timeout, settings, described } = gateway?;
+        warnings.sort();
+        let mut config = Self {
+            listen,
+            workers,
+            drain_timeout,
+            gateway: settings,
+            dedup,
+            admin,
+            log,
+            warnings,
+            effective: String::new(),
+        };
+        config.effective = effective::render(&config, &described);
+        Some(config)
+    }
+
+    /// What of it a running program cannot change.
+    pub fn fixed(&self) -> Fixed {
+        Fixed {
+            listen: self.listen,
+            workers: self.workers,
+            dedup: self.dedup.clone(),
+            admin: self.admin,
+            log: self.log,
+        }
+    }
+}
+
+/// What a running program stands on: other values for it are refused until a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed {
+    listen: SocketAddr,
+    workers: usize,
+    dedup: DedupConfig,
+    admin: Option<SocketAddr>,
+    log: LogConfig,
+}
+
+impl Fixed {
+    /// The names of the keys in which the two differ.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let same = [
+            ("gateway.listen", self.listen == other.listen),
+            ("gateway.workers", self.workers == other.workers),
+            ("[dedup]", self.dedup == other.dedup),
+            ("[admin]", self.admin == other.admin),
+            ("[log]", self.log == other.log),
+        ];
+        same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+    }
+}
+
+impl DedupConfig {
+    fn read(reader: Option<Reader<'_>>) -> Self {
+        let mut config = Self { max_entries: 1_000_000 };
+        if let Some(reader) = reader {
+            reader.choice("store", &[("memory", ())]);
+            if let Some(max) = reader.integer("max_entries", 1, 1_000_000_000) {
+                config.max_entries = max.try_into().unwrap_or(config.max_entries);
+            }
+            reader.finish();
+        }
+        config
+    }
+}
+
+impl LogConfig {
+    fn read(reader: Option<Reader<'_>>) -> Self {
+        let mut config = Self { level: Level::INFO, format: Format::Auto };
+        if let Some(reader) = reader {
+            config.level = reader.choice("level", &LEVELS).unwrap_or(config.level);
+            config.format = reader.choice("format", &Format::WORDS).unwrap_or(config.format);
+            reader.finish();
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! The configuration in force, in its own words: defaults filled in, secrets by where they come from.
+
+use std::fmt::Write;
+
+use super::Config;
+use super::source::Described;
+use crate::gateway::allow::Allow;
+use crate::gateway::client::ClientIp;
+use crate::gateway::source::{Proof, Source};
+use crate::quantity::{format_duration, format_size};
+use crate::signature::preset::{MissingId, ReplayGuard};
+use crate::telemetry::logging::{Format, LEVELS};
+
+/// The whole of it, as TOML.
+pub fn render(config: &Config, described: &[Described]) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = gateway(&mut text, config);
+    for (source, described) in config.gateway.sources.iter().zip(described) {
+        let _ = self::source(&mut text, source, described);
+    }
+    let _ = rest(&mut text, config);
+    text
+}
+
+fn gateway(text: &mut String, config: &Config) -> std::fmt::Result {
+    let settings = &config.gateway;
+    writeln!(text, "[gateway]")?;
+    writeln!(text, "listen = \"{}\"", config.listen)?;
+    writeln!(text, "workers = {}", config.workers)?;
+    let client_ip = match &settings.client_ip {
+        ClientIp::Peer => None,
+        ClientIp::XForwardedFor(trusted) => Some(("x-forwarded-for", trusted)),
+        ClientIp::Forwarded(trusted) => Some(("forwarded", trusted)),
+        ClientIp::ProxyProtocol(trusted) => Some(("proxy-protocol", trusted)),
+    };
+    if let Some((from, trusted)) = client_ip {
+        writeln!(text, "client_ip = {{ from = \"{from}\", trusted_proxies = {trusted} }}")?;
+    }
+    if settings.tls.is_some() {
+        writeln!(text, "# tls is on")?;
+    }
+    writeln!(text, "header_timeout = \"{}\"", format_duration(settings.header_timeout))?;
+    writeln!(text, "body_timeout = \"{}\"", format_duration(settings.body_timeout))?;
+    writeln!(text, "drain_timeout = \"{}\"", format_duration(config.drain_timeout))?;
+    writeln!(text, "max_connections = {}", settings.max_connections)?;
+    writeln!(text, "max_buffered = \"{}\"", format_size(settings.max_buffered))
+}
+
+fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt::Result {
+    writeln!(text, "\n[[source]]")?;
+    writeln!(text, "name = \"{}\"", source.name)?;
+    writeln!(text, "path = \"{}\"", source.path)?;
+    writeln!(text, "provider = \"{}\"", source.provider)?;
+    let methods: Vec<String> = source.methods.iter().map(|method| format!("\"{method}\"")).collect();
+    writeln!(text, "methods = [{}]", methods.join(", "))?;
+    match &source.proof {
+        Proof::Signature(verifier) => {
+            writeln!(text, "secrets = [{}]", described.secrets.join(", "))?;
+            if let Some(tolerance) = verifier.scheme().tolerance() {
+                writeln!(text, "tolerance = \"{}\"", format_duration(tolerance))?;
+            }
+        }
+        Proof::Elsewhere(_) => writeln!(text, "signature = \"none\"")?,
+    }
+    if let Some(origin) = &described.authorization {
+        writeln!(text, "authorization = {origin}")?;
+    }
+    match &source.allow {
+        Allow::Any => writeln!(text, "allow = \"any\"")?,
+        Allow::Only(networks) => writeln!(text, "allow = {networks}")?,
+    }
+    writeln!(text, "upstream = \"{}\"", source.upstream.url)?;
+    if let Some(file) = &described.ca_file {
+        writeln!(text, "ca_file = \"{file}\"")?;
+    }
+    let names: Vec<String> = source.upstream.pass_headers.iter().map(|name| format!("\"{name}\"")).collect();
+    writeln!(text, "pass_headers = [{}]", names.join(", "))?;
+    writeln!(text, "upstream_connect_timeout = \"{}\"", format_duration(source.upstream.connect_timeout))?;
+    writeln!(text, "upstream_timeout = \"{}\"", format_duration(source.upstream.timeout))?;
+    writeln!(text, "max_body = \"{}\"", format_size(source.max_body))?;
+    match source.accepted {
+        Some(status) => writeln!(text, "accepted = {}", status.as_u16())?,
+        None => writeln!(text, "# accepted: the upstream's own 2xx, 200 for duplicates")?,
+    }
+    writeln!(text, "enforce = {}", source.enforce)?;
+    match &source.dedup {
+        None => writeln!(text, "dedup = \"off\""),
+        Some(policy) => {
+            let missing_id = MissingId::WORDS.iter().find(|(_, word)| *word == policy.missing_id);
+            let replay_guard = ReplayGuard::WORDS.iter().find(|(_, word)| *word == policy.replay_guard);
+            writeln!(text, "dedup = \"on\"")?;
+            writeln!(text, "dedup_ttl = \"{}\"", format_duration(policy.ttl))?;
+            writeln!(text, "missing_id = \"{}\"", missing_id.map_or("", |(word, _)| word))?;
+            writeln!(text, "replay_guard = \"{}\"", replay_guard.map_or("", |(word, _)| word))?;
+            writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
+            writeln!(text, "wait = \"{}\"", format_duration(source.wait))
+        }
+    }
+}
+
+fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
+    writeln!(text, "\n[dedup]")?;
+    writeln!(text, "store = \"memory\"")?;
+    writeln!(text, "max_entries = {}", config.dedup.max_entries)?;
+    if let Some(listen) = config.admin {
+        writeln!(text, "\n[admin]")?;
+        writeln!(text, "listen = \"{listen}\"")?;
+    }
+    let level = LEVELS.iter().find(|(_, level)| *level == config.log.level).map_or("", |(word, _)| word);
+    let format = Format::WORDS.iter().find(|(_, format)| *format == config.log.format).map_or("", |(word, _)| word);
+    writeln!(text, "\n[log]")?;
+    writeln!(text, "level = \"{level}\"")?;
+    writeln!(text, "format = \"{format}\"")
+}

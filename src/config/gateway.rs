@@ -1,0 +1,173 @@
+//! `[gateway]`, and the sources behind it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::environment::Environment;
+use super::source::{self, Described};
+use crate::document::{Fault, Reader};
+use crate::gateway::Settings;
+use crate::gateway::allow::Networks;
+use crate::gateway::client::ClientIp;
+use crate::quantity::{parse_duration, parse_size};
+use crate::signature::preset::parse_net;
+
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+/// The gateway, and its sources as the effective configuration describes them.
+pub struct GatewayConfig {
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub drain_timeout: Duration,
+    pub settings: Settings,
+    pub described: Vec<Described>,
+}
+
+/// Reads `[gateway]` and `[[source]]`. `None` if there is a fault in what must be there.
+pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> Option<GatewayConfig> {
+    let mut listen = DEFAULT_LISTEN;
+    let mut workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut drain_timeout = Duration::from_secs(30);
+    let mut settings = Settings {
+        client_ip: ClientIp::Peer,
+        tls: None,
+        header_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(15),
+        max_connections: 10_000,
+        max_buffered: 256 << 20,
+        sources: Vec::new(),
+    };
+    if let Some(reader) = root.table("gateway") {
+        listen = reader.parse("listen", parse_listen).unwrap_or(listen);
+        workers = count(&reader, "workers", 1024).unwrap_or(workers);
+        drain_timeout = reader.parse("drain_timeout", parse_duration).unwrap_or(drain_timeout);
+        settings.client_ip = reader.table("client_ip").and_then(read_client_ip).unwrap_or_default();
+        settings.tls = reader.table("tls").and_then(read_tls);
+        settings.header_timeout = positive(&reader, "header_timeout").unwrap_or(settings.header_timeout);
+        settings.body_timeout = positive(&reader, "body_timeout").unwrap_or(settings.body_timeout);
+        settings.max_connections = count(&reader, "max_connections", 10_000_000).unwrap_or(settings.max_connections);
+        settings.max_buffered = reader.parse("max_buffered", parse_size).unwrap_or(settings.max_buffered);
+        reader.finish();
+    }
+    let readers = root.tables("source");
+    if readers.is_empty() && !root.has("source") {
+        root.missing("source", "[[source]] with name, path, provider, secrets, allow and upstream");
+    }
+    let mut described = Vec::new();
+    let mut names: HashMap<String, crate::document::Place> = HashMap::new();
+    let mut paths = HashMap::new();
+    for reader in readers {
+        source::label(&reader);
+        for (key, seen) in [("name", &mut names), ("path", &mut paths)] {
+            let Some(text) = reader.text(key) else { continue };
+            if let Some(first) = seen.insert(text.value.to_owned(), text.place.clone()) {
+                reader.fault(text.place, format!("{key}: \"{}\" is taken by the source at {first}", text.value));
+            }
+        }
+        if let Some((source, description)) = source::read(&reader, &settings, environment, warnings) {
+            settings.sources.push(Arc::new(source));
+            described.push(description);
+        }
+        reader.finish();
+    }
+    Some(GatewayConfig { listen, workers, drain_timeout, settings, described })
+}
+
+/// An address with its port.
+///
+/// # Errors
+/// What would be right, as a fragment.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("\"{text}\" is not an address with a port, for example \"0.0.0.0:8080\""))
+}
+
+/// A duration that must not be zero.
+pub fn positive(reader: &Reader<'_>, key: &'static str) -> Option<Duration> {
+    reader.parse(key, |text| match parse_duration(text)? {
+        Duration::ZERO => Err(format!("\"{text}\" leaves no time at all, for example \"5s\"")),
+        duration => Ok(duration),
+    })
+}
+
+fn count(reader: &Reader<'_>, key: &'static str, max: i64) -> Option<usize> {
+    reader.integer(key, 1, max).and_then(|count| count.try_into().ok())
+}
+
+fn read_client_ip(reader: Reader<'_>) -> Option<ClientIp> {
+    let trusted = read_networks(&reader, "trusted_proxies");
+    if !reader.has("trusted_proxies") {
+        reader.missing("trusted_proxies", "[\"10.0.0.0/8\"]");
+    }
+    let kinds: [(&str, fn(Networks) -> ClientIp); 3] = [
+        ("x-forwarded-for", ClientIp::XForwardedFor),
+        ("forwarded", ClientIp::Forwarded),
+        ("proxy-protocol", ClientIp::ProxyProtocol),
+    ];
+    let from = reader.choice("from", &kinds);
+    if !reader.has("from") {
+        reader.missing("from", "\"x-forwarded-for\", \"forwarded\" or \"proxy-protocol\"");
+    }
+    reader.finish();
+    Some(from?(trusted?))
+}
+
+/// A list of addresses and networks, at least one.
+pub fn read_networks(reader: &Reader<'_>, key: &'static str) -> Option<Networks> {
+    let texts = reader.texts(key)?;
+    if texts.is_empty() {
+        reader.fault(
+            reader.place_of(key),
+            format!("{key}: an empty list names nobody, for example [\"203.0.113.0/24\"]"),
+        );
+        return None;
+    }
+    let mut nets = Vec::with_capacity(texts.len());
+    for text in &texts {
+        match parse_net(text.value) {
+            Ok(net) => nets.push(net),
+            Err(wrong) => reader.fault(text.place.clone(), format!("{key}: {wrong}")),
+        }
+    }
+    (nets.len() == texts.len()).then(|| nets.into())
+}
+
+fn read_tls(reader: Reader<'_>) -> Option<Arc<ServerConfig>> {
+    let certificates = reader.parse("cert_file", |path| {
+        let read = CertificateDer::pem_file_iter(Path::new(path)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        match read {
+            Ok(certificates) if certificates.is_empty() => Err(format!("{path} holds no PEM certificate")),
+            Ok(certificates) => Ok(certificates),
+            Err(error) => Err(format!("cannot read {path}: {error}")),
+        }
+    });
+    let key = reader.parse("key_file", |path| {
+        PrivateKeyDer::from_pem_file(Path::new(path)).map_err(|error| format!("cannot read {path}: {error}"))
+    });
+    for name in ["cert_file", "key_file"] {
+        if !reader.has(name) {
+            reader.missing(name, "\"/etc/hookward/tls.pem\"");
+        }
+    }
+    let place = reader.place();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates?, key?);
+    let config = match config {
+        Ok(mut config) => {
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Some(Arc::new(config))
+        }
+        Err(error) => {
+            reader.fault(place, format!("certificate and key cannot be used together: {error}"));
+            None
+        }
+    };
+    reader.finish();
+    config
+}

@@ -1,0 +1,146 @@
+//! Secrets, named in the file and kept elsewhere: in the environment or in files of their own.
+
+use std::fs;
+
+use super::environment::Environment;
+use crate::document::{Fault, Place, Reader};
+use crate::signature::secret::Secret;
+
+/// A secret shorter than this can be guessed by machines.
+const SHORT: usize = 16;
+
+/// A secret as the file names it.
+#[derive(Debug)]
+pub struct NamedSecret {
+    /// The operator's `id` for it, or its place in the list from 1.
+    pub name: String,
+    pub secret: Secret,
+    pub place: Place,
+    /// Where it comes from, as the file says it; never the secret.
+    pub origin: String,
+}
+
+/// Reads `secrets = [{ env = "…" }, { file = "…", id = "…" }]`.
+pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> Vec<NamedSecret> {
+    let mut secrets: Vec<NamedSecret> = Vec::new();
+    for (index, reader) in source.tables("secrets").into_iter().enumerate() {
+        let id = reader.text("id");
+        let name = id.as_ref().map_or_else(|| (index + 1).to_string(), |id| id.value.to_owned());
+        if let Some(id) = id {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if id.value.is_empty() || !id.value.chars().all(plain) {
+                reader
+                    .fault(id.place, format!("id: \"{}\" is not made of letters, digits, '-', '_' and '.'", id.value));
+            } else if secrets.iter().any(|secret| secret.name == name) {
+                reader.fault(id.place, format!("id: \"{name}\" is another secret's id"));
+            }
+        }
+        let secret = read(&reader, environment, warnings);
+        reader.finish();
+        if let Some((secret, origin, place)) = secret {
+            secrets.push(NamedSecret { name, secret, place, origin });
+        }
+    }
+    secrets
+}
+
+/// Reads the secret that a table names by `env`, `file` or `literal`, with its origin and place.
+pub fn read(
+    reader: &Reader<'_>,
+    environment: &Environment,
+    warnings: &mut Vec<Fault>,
+) -> Option<(Secret, String, Place)> {
+    let (env, file, literal) = (reader.text("env"), reader.text("file"), reader.text("literal"));
+    let (bytes, origin, place) = match (env, file, literal) {
+        (Some(name), None, None) => {
+            let Some(bytes) = environment.bytes(name.value) else {
+                reader.fault(
+                    name.place,
+                    format!("env: the environment has no variable {}, set it or name another", name.value),
+                );
+                return None;
+            };
+            (bytes, format!("{{ env = \"{}\" }}", name.value), name.place)
+        }
+        (None, Some(path), None) => match fs::read(path.value) {
+            Ok(bytes) => (without_newline(bytes), format!("{{ file = \"{}\" }}", path.value), path.place),
+            Err(error) => {
+                reader.fault(path.place, format!("file: cannot read {}: {error}", path.value));
+                return None;
+            }
+        },
+        (None, None, Some(text)) => {
+            let warning = "a literal secret is for trials only, name it by env or file";
+            warnings.push(Fault { place: text.place.clone(), text: warning.to_owned() });
+            (text.value.as_bytes().to_vec(), "{ literal = \"…\" }".to_owned(), text.place)
+        }
+        _ => {
+            reader.fault(
+                reader.place(),
+                "name the secret by one of env, file or literal, as in { env = \"STRIPE_SECRET\" }",
+            );
+            return None;
+        }
+    };
+    match usable(&bytes) {
+        Ok(()) => {
+            if bytes.len() < SHORT {
+                let warning = format!("the secret has only {} bytes, {SHORT} or more are advised", bytes.len());
+                warnings.push(Fault { place: place.clone(), text: warning });
+            }
+            Some((Secret::new(bytes), origin, place))
+        }
+        Err(why) => {
+            reader.fault(place, format!("the secret of {origin} {why}"));
+            None
+        }
+    }
+}
+
+/// The whole value, but for one newline at its end, which editors and `echo` leave there.
+fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+fn usable(bytes: &[u8]) -> Result<(), &'static str> {
+    let trimmed = bytes.trim_ascii();
+    if bytes.is_empty() {
+        return Err("is empty");
+    }
+    if trimmed.is_empty() {
+        return Err("is blank");
+    }
+    let unexpanded = |open: &[u8], close: &[u8]| trimmed.starts_with(open) && trimmed.ends_with(close);
+    if unexpanded(b"${", b"}") || unexpanded(b"$(", b")") || unexpanded(b"{{", b"}}") {
+        return Err("is a variable's name that nobody expanded");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_is_trimmed_and_nothing_else() {
+        for (written, secret) in [("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), (" s ", " s "), ("s", "s")] {
+            assert_eq!(without_newline(written.into()), secret.as_bytes(), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused() {
+        for bad in ["", " ", "\t\n", "${STRIPE_SECRET}", " ${X}", "$(cat x)", "{{ secret }}"] {
+            assert!(usable(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        for good in ["s", "a${b}c", "$ecret"] {
+            assert!(usable(good.as_bytes()).is_ok(), "{good:?}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The sidecar form: one source, flags only, no file.
+
+use clap::Args;
+
+use crate::document::{Node, Place, Table, Value};
+
+/// The flags of `hookward serve` without a file. Each one can be given as a `HOOKWARD_…` variable instead.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sidecar form: one source, no file")]
+pub struct Sidecar {
+    /// Whose webhooks these are; `hookward providers` lists them
+    #[arg(long, env = "HOOKWARD_PROVIDER", value_name = "SLUG")]
+    pub provider: Option<String>,
+    /// Name of the environment variable that holds the secret; repeat it while rotating
+    #[arg(long, env = "HOOKWARD_SECRET_ENV", value_name = "NAME", value_delimiter = ',')]
+    pub secret_env: Vec<String>,
+    /// File that holds the secret; repeat it while rotating
+    #[arg(long, env = "HOOKWARD_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub secret_file: Vec<String>,
+    /// Where genuine webhooks go, for example http://127.0.0.1:3000/webhooks
+    #[arg(long, env = "HOOKWARD_UPSTREAM", value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Address and port to listen on [default: 0.0.0.0:8080]
+    #[arg(long, env = "HOOKWARD_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Path that webhooks come to [default: /]
+    #[arg(long, env = "HOOKWARD_PATH", value_name = "PATH")]
+    pub path: Option<String>,
+    /// Client addresses: provider, any, or addresses and networks [default: any]
+    #[arg(long, env = "HOOKWARD_ALLOW", value_name = "LIST", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// How far a timestamp may be from now [default: the provider's]
+    #[arg(long, env = "HOOKWARD_TOLERANCE", value_name = "DURATION")]
+    pub tolerance: Option<String>,
+    /// How long a finished event is remembered [default: the provider's]
+    #[arg(long, env = "HOOKWARD_DEDUP_TTL", value_name = "DURATION")]
+    pub dedup_ttl: Option<String>,
+    /// Where events are remembered: memory, or off [default: memory]
+    #[arg(long, env = "HOOKWARD_DEDUP", value_name = "STORE")]
+    pub dedup: Option<String>,
+    /// What names the client: x-forwarded-for, forwarded or proxy-protocol [default: the connection]
+    #[arg(long, env = "HOOKWARD_CLIENT_IP", value_name = "FROM")]
+    pub client_ip: Option<String>,
+    /// Proxies that may name the client
+    #[arg(long, env = "HOOKWARD_TRUSTED_PROXY", value_name = "LIST", value_delimiter = ',')]
+    pub trusted_proxy: Vec<String>,
+    /// Address and port for metrics and health [default: none]
+    #[arg(long, env = "HOOKWARD_ADMIN", value_name = "ADDRESS")]
+    pub admin: Option<String>,
+}
+
+impl Sidecar {
+    /// True if any flag was given: then this is the sidecar form.
+    pub fn is_used(&self) -> bool {
+        self.provider.is_some() || self.upstream.is_some()
+    }
+
+    /// The file that would say the same. Faults in it name the flag.
+    pub fn document(&self) -> Table {
+        let mut gateway = Table::empty(Place::Flag("--listen"));
+        set(&mut gateway, "listen", "--listen", self.listen.as_deref());
+        if self.client_ip.is_some() || !self.trusted_proxy.is_empty() {
+            let mut client_ip = Table::empty(Place::Flag("--client-ip"));
+            set(&mut client_ip, "from", "--client-ip", self.client_ip.as_deref());
+            if !self.trusted_proxy.is_empty() {
+                client_ip.set("trusted_proxies", list("--trusted-proxy", &self.trusted_proxy));
+            }
+            gateway.set("client_ip", table("--client-ip", client_ip));
+        }
+
+        let mut source = Table::empty(Place::Flag("--provider"));
+        set(&mut source, "name", "--provider", self.provider.as_deref());
+        set(&mut source, "provider", "--provider", self.provider.as_deref());
+        set(&mut source, "path", "--path", Some(self.path.as_deref().unwrap_or("/")));
+        set(&mut source, "upstream", "--upstream", self.upstream.as_deref());
+        set(&mut source, "tolerance", "--tolerance", self.tolerance.as_deref());
+        set(&mut source, "dedup_ttl", "--dedup-ttl", self.dedup_ttl.as_deref());
+        let allow = match self.allow.as_slice() {
+            [] => text("--allow", "any"),
+            [word] if word == "any" || word == "provider" => text("--allow", word),
+            addresses => list("--allow", addresses),
+        };
+        source.set("allow", allow);
+        let by_env = self.secret_env.iter().map(|name| secret("env", "--secret-env", name));
+        let by_file = self.secret_file.iter().map(|path| secret("file", "--secret-file", path));
+        let secrets: Vec<Value> = by_env.chain(by_file).collect();
+        if !secrets.is_empty() {
+            source.set("secrets", Value { place: Place::Flag("--secret-env"), node: Node::List(secrets) });
+        }
+
+        let mut document = Table::empty(Place::Flag("serve"));
+        match self.dedup.as_deref() {
+            Some("off") => source.set("dedup", text("--dedup", "off")),
+            Some(store) => {
+                let mut dedup = Table::empty(Place::Flag("--dedup"));
+                dedup.set("store", text("--dedup", store));
+                document.set("dedup", table("--dedup", dedup));
+            }
+            None => {}
+        }
+        document.set("gateway", table("--listen", gateway));
+        let sources = vec![table("--provider", source)];
+        document.set("source", Value { place: Place::Flag("--provider"), node: Node::List(sources) });
+        if let Some(listen) = &self.admin {
+            let mut admin = Table::empty(Place::Flag("--admin"));
+            admin.set("listen", text("--admin", listen));
+            document.set("admin", table("--admin", admin));
+        }
+        document
+    }
+}
+
+fn set(into: &mut Table, key: &str, flag: &'static str, value: Option<&str>) {
+    if let Some(value) = value {
+        into.set(key, text(flag, value));
+    }
+}
+
+fn text(flag: &'static str, value: &str) -> Value {
+    Value { place: Place::Flag(flag), node: Node::Text(value.to_owned()) }
+}
+
+fn list(flag: &'static str, values: &[String]) -> Value {
+    let items = values.iter().map(|value| text(flag, value)).collect();
+    Value { place: Place::Flag(flag), node: Node::List(items) }
+}
+
+fn table(flag: &'static str, table: Table) -> Value {
+    Value { place: Place::Flag(flag), node: Node::Table(table) }
+}
+
+fn secret(key: &str, flag: &'static str, value: &str) -> Value {
+    let mut named = Table::empty(Place::Flag(flag));
+    named.set(key, text(flag, value));
+    table(flag, named)
+}

@@ -1,0 +1,369 @@
+//! `[[source]]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+
+use super::environment::Environment;
+use super::gateway::{positive, read_networks};
+use super::secrets::{self, NamedSecret};
+use super::warnings;
+use crate::document::{Fault, Node, Reader, Table, Value};
+use crate::egress::{Roots, Url};
+use crate::gateway::Settings;
+use crate::gateway::allow::Allow;
+use crate::gateway::source::{Authorization, AuthorizationScheme, Proof, REWRITING, Source, Upstream};
+use crate::quantity::{parse_duration, parse_size};
+use crate::signature::Verifier;
+use crate::signature::preset::{MissingId, Preset, Profile, ReplayGuard};
+
+/// What the effective configuration says of a source beyond what the source itself holds.
+pub struct Described {
+    /// Each secret's origin with its id; never the secret.
+    pub secrets: Vec<String>,
+    /// The origin of the `Authorization` credential.
+    pub authorization: Option<String>,
+    pub ca_file: Option<String>,
+}
+
+/// From here on, faults of this table name the source.
+pub fn label(reader: &Reader<'_>) {
+    if let Some(Value { node: Node::Text(name), .. }) = reader.value("name") {
+        reader.relabel(format!("source \"{name}\""));
+    }
+}
+
+/// Reads one source. `None` if there is a fault in what must be there.
+pub fn read(
+    reader: &Reader<'_>,
+    settings: &Settings,
+    environment: &Environment,
+    warnings: &mut Vec<Fault>,
+) -> Option<(Source, Described)> {
+    let name = required(reader, "name", "\"stripe\"", parse_name);
+    let path = required(reader, "path", "\"/in/stripe\"", parse_path);
+    let preset = reader.parse("provider", Preset::find);
+    let profile = read_profile(reader, preset);
+    let named = secrets::read_list(reader, environment, warnings);
+    let authorization =
+        reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
+    let allow = read_allow(reader, preset);
+    let upstream = required(reader, "upstream", "\"http://127.0.0.1:3000/webhooks\"", parse_upstream);
+    let (roots, ca_file) = read_roots(reader, upstream.as_ref());
+
+    let connect_timeout = positive(reader, "upstream_connect_timeout").unwrap_or(Duration::from_secs(2));
+    let explicit_timeout = positive(reader, "upstream_timeout");
+    let (lease, wait) = (positive(reader, "lease"), reader.parse("wait", parse_duration));
+    let max_body = reader.parse("max_body", parse_size).unwrap_or(1 << 20);
+    let enforce = reader.boolean("enforce").unwrap_or(true);
+    let pass_headers = read_pass_headers(reader);
+    let accepted =
+        reader.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
+    let off = reader.choice("dedup", &[("on", false), ("off", true)]).unwrap_or(false);
+    let dedup_ttl = positive(reader, "dedup_ttl");
+    let missing_id = reader.choice("missing_id", &MissingId::WORDS);
+    let replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS);
+
+    let profile = profile?;
+    let timeout = explicit_timeout.unwrap_or_else(|| default_timeout(profile.delivery.timeout));
+    let lease = lease.unwrap_or(timeout + Duration::from_secs(10));
+    if lease <= timeout {
+        let text =
+            "lease: it must be longer than upstream_timeout, else a copy is forwarded while the first is at work";
+        reader.fault(reader.place_of("lease"), text);
+    }
+    let mut dedup = profile.dedup.clone();
+    dedup.ttl = dedup_ttl.unwrap_or(dedup.ttl);
+    dedup.missing_id = missing_id.unwrap_or(dedup.missing_id);
+    dedup.replay_guard = replay_guard.unwrap_or(dedup.replay_guard);
+    let provider = preset.map_or("custom", |preset| preset.slug.as_str());
+    let described = Described {
+        secrets: named.iter().map(describe).collect(),
+        authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
+        ca_file,
+    };
+    let authorization = authorization.map(|(authorization, _)| authorization);
+    let proof = read_proof(reader, &profile, named, &allow, authorization.as_ref());
+
+    let (url, proof) = (upstream?, proof?);
+    let source = Source {
+        verified_by: verified_by(provider, &proof),
+        name: name?,
+        path: path?,
+        provider: provider.to_owned(),
+        methods: profile.methods.clone(),
+        allow: allow?,
+        authorization,
+        proof,
+        dedup: (!off).then_some(dedup),
+        challenge: profile.challenge.clone(),
+        max_body,
+        accepted: accepted.or(profile.accepted),
+        enforce,
+        lease,
+        wait: wait.unwrap_or(timeout),
+        upstream: Upstream {
+            path: Uri::try_from(url.path.as_str()).unwrap_or_default(),
+            host: url.target.host_header(),
+            url,
+            roots,
+            connect_timeout,
+            timeout,
+            pass_headers,
+        },
+    };
+    warnings.extend(warnings::of_source(reader, &source, &profile, settings));
+    Some((source, described))
+}
+
+/// Reads a key that must be there.
+fn required<T>(
+    reader: &Reader<'_>,
+    key: &'static str,
+    example: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    if !reader.has(key) {
+        reader.missing(key, example);
+    }
+    reader.parse(key, parse)
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if (1..=64).contains(&text.len()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{text}\" is not 1 to 64 of a-z, 0-9, '-' and '_', for example \"stripe\""))
+    }
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    let wrong = |why: &str| Err(format!("\"{text}\" {why}, for example \"/in/stripe\""));
+    if !text.starts_with('/') {
+        return wrong("does not begin with a slash");
+    }
+    if text.contains(['?', '#']) {
+        return wrong("has a query or a fragment, which are never matched");
+    }
+    let segments_are_plain = text.split('/').skip(1).all(|segment| segment != "." && segment != "..");
+    let empty_inside = text.len() > 1 && text[1..].split('/').rev().skip(1).any(str::is_empty);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c);
+    if !segments_are_plain || empty_inside || !text.chars().all(plain) {
+        return wrong("is not a plain path");
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_upstream(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)?;
+    if url.query.is_some() {
+        return Err(format!("\"{text}\" has a query, but the upstream gets the query of each request"));
+    }
+    Ok(url)
+}
+
+/// What is known of the provider, with the operator's own `[source.signature]`, `.timestamp` and `.event` on top.
+fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<Profile> {
+    let mut over = Table::empty(reader.place());
+    for key in ["signature", "timestamp", "event"] {
+        if let Some(value @ Value { node: Node::Table(_), .. }) = reader.value(key) {
+            over.set(key, value.clone());
+        } else if let Some(value) =
+            reader.value(key).filter(|value| key != "signature" || value.node != Node::Text("none".into()))
+        {
+            reader.wrong_kind(key, value, "a table, or \"none\" for the signature");
+        }
+    }
+    let own = ["signature", "timestamp", "event"].iter().any(|key| over.value(key).is_some());
+    let profile = match preset {
+        Some(preset) if !own => Some(preset.profile.clone()),
+        _ if reader.has("provider") && preset.is_none() => None,
+        _ if preset.is_none() && over.value("signature").is_none() => {
+            reader.missing("provider", "\"stripe\", or a [source.signature] of your own");
+            None
+        }
+        _ => {
+            let empty = Table::empty(reader.place());
+            let document = preset.map_or(&empty, |preset| &preset.document);
+            Profile::read(&Reader::new(document, "", reader.faults()), document, &over)
+        }
+    };
+    let tolerance = positive(reader, "tolerance");
+    let profile = profile?;
+    let Some(tolerance) = tolerance else {
+        return Some(profile);
+    };
+    if profile.scheme.tolerance().is_none() {
+        reader.fault(reader.place_of("tolerance"), "tolerance: this provider has no timestamp to which it could apply");
+    }
+    Some(Profile { scheme: profile.scheme.with_tolerance(tolerance), ..profile })
+}
+
+fn read_allow(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<Allow> {
+    let Some(value) = reader.value("allow") else {
+        reader.missing("allow", "\"provider\" for the published list, \"any\", or [\"203.0.113.0/24\"]");
+        return None;
+    };
+    let Node::Text(word) = &value.node else {
+        return read_networks(reader, "allow").map(Allow::Only);
+    };
+    match (word.as_str(), preset) {
+        ("any", _) => Some(Allow::Any),
+        ("provider", Some(preset)) if !preset.profile.addresses.is_empty() => {
+            Some(Allow::Only(preset.profile.addresses.clone().into()))
+        }
+        ("provider", Some(preset)) => {
+            let text = format!("allow: {} publishes no addresses, write \"any\" or a list of your own", preset.name);
+            reader.fault(value.place.clone(), text);
+            None
+        }
+        ("provider", None) => {
+            // An unknown provider is a fault of its own.
+            if !reader.has("provider") {
+                reader.fault(value.place.clone(), "allow: there is no provider, write \"any\" or a list of your own");
+            }
+            None
+        }
+        (other, _) => {
+            let text = format!(
+                "allow: \"{other}\" is neither \"provider\" nor \"any\"; addresses go in a list, as in [\"203.0.113.0/24\"]"
+            );
+            reader.fault(value.place.clone(), text);
+            None
+        }
+    }
+}
+
+fn read_authorization(
+    inner: Reader<'_>,
+    environment: &Environment,
+    warnings: &mut Vec<Fault>,
+) -> Option<(Authorization, String)> {
+    let scheme = inner.choice("scheme", &AuthorizationScheme::WORDS);
+    if !inner.has("scheme") {
+        inner.missing("scheme", "\"bearer\", \"basic\" or \"splunk\"");
+    }
+    let pass = inner.boolean("pass").unwrap_or(false);
+    let secret = secrets::read(&inner, environment, warnings);
+    let (scheme, (secret, origin, place)) = (scheme?, secret?);
+    if scheme == AuthorizationScheme::Basic && !secret.expose().contains(&b':') {
+        inner.fault(place, "the secret of a basic authorization is user:password");
+    }
+    let word = AuthorizationScheme::WORDS.iter().find(|(_, known)| *known == scheme).map_or("", |(word, _)| word);
+    let origin =
+        origin.replacen('{', &format!("{{ scheme = \"{word}\","), 1).replacen(" }", &format!(", pass = {pass} }}"), 1);
+    inner.finish();
+    Some((Authorization::new(scheme, &secret, pass), origin))
+}
+
+/// What proves a message: its signature, or, where the file says so, something else.
+fn read_proof(
+    reader: &Reader<'_>,
+    profile: &Profile,
+    named: Vec<NamedSecret>,
+    allow: &Option<Allow>,
+    authorization: Option<&Authorization>,
+) -> Option<Proof> {
+    if matches!(reader.value("signature"), Some(Value { node: Node::Text(_), .. })) {
+        let place = reader.place_of("signature");
+        if reader.has("secrets") {
+            reader.fault(place, "signature: \"none\" and secrets exclude each other");
+            return None;
+        }
+        if authorization.is_none() && matches!(allow, Some(Allow::Any)) {
+            reader
+                .fault(place, "signature: \"none\" lets anybody in, add authorization or a list of addresses in allow");
+            return None;
+        }
+        return Some(Proof::Elsewhere(profile.scheme.clone()));
+    }
+    if !reader.has("secrets") {
+        reader.missing("secrets", "[{ env = \"STRIPE_SECRET\" }]");
+        return None;
+    }
+    if named.is_empty() {
+        if matches!(reader.value("secrets"), Some(Value { node: Node::List(items), .. }) if items.is_empty()) {
+            reader.fault(
+                reader.place_of("secrets"),
+                "secrets: an empty list verifies nothing, for example [{ env = \"STRIPE_SECRET\" }]",
+            );
+        }
+        return None;
+    }
+    let secrets: Vec<_> = named.iter().map(|named| (named.name.clone(), named.secret.clone())).collect();
+    match Verifier::new(profile.scheme.clone(), &secrets) {
+        Ok(verifier) => Some(Proof::Signature(verifier)),
+        Err((index, why)) => {
+            reader.fault(named[index].place.clone(), format!("secrets: the secret of {} {why}", named[index].origin));
+            None
+        }
+    }
+}
+
+fn read_roots(reader: &Reader<'_>, upstream: Option<&Url>) -> (Option<Roots>, Option<String>) {
+    let tls = upstream.is_some_and(|url| url.target.tls);
+    let Some(file) = reader.text("ca_file") else {
+        if !tls {
+            return (None, None);
+        }
+        return match Roots::system() {
+            Ok(roots) => (Some(roots), None),
+            Err(error) => {
+                reader.fault(reader.place_of("upstream"), format!("upstream: {error}, name some in ca_file"));
+                (None, None)
+            }
+        };
+    };
+    if upstream.is_some() && !tls {
+        reader.fault(file.place, "ca_file: the upstream is plain http://, there is no certificate to check");
+        return (None, None);
+    }
+    match Roots::from_file(Path::new(file.value)) {
+        Ok(roots) => (Some(roots), Some(file.value.to_owned())),
+        Err(error) => {
+            reader.fault(file.place, format!("ca_file: cannot use {}: {error}", file.value));
+            (None, None)
+        }
+    }
+}
+
+fn read_pass_headers(reader: &Reader<'_>) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for text in reader.texts("pass_headers").unwrap_or_default() {
+        match REWRITING.iter().find(|name| text.value.eq_ignore_ascii_case(name.as_str())) {
+            Some(name) => names.push(name.clone()),
+            None => {
+                let known: Vec<&str> = REWRITING.iter().map(HeaderName::as_str).collect();
+                let text_ = format!(
+                    "pass_headers: \"{}\" is not one of those that are dropped: {}",
+                    text.value,
+                    known.join(", ")
+                );
+                reader.fault(text.place, text_);
+            }
+        }
+    }
+    names
+}
+
+/// A second less than the provider waits, so that it hears of a slow upstream from us.
+fn default_timeout(provider: Option<Duration>) -> Duration {
+    const MOST: Duration = Duration::from_secs(25);
+    const LEAST: Duration = Duration::from_secs(1);
+    provider.map_or(MOST, |provider| provider.saturating_sub(Duration::from_secs(1)).clamp(LEAST, MOST))
+}
+
+fn verified_by(provider: &str, proof: &Proof) -> Vec<HeaderValue> {
+    let value =
+        |key: &str| HeaderValue::try_from(format!("{provider};key={key}")).expect("slugs and ids are visible ASCII");
+    match proof {
+        Proof::Signature(verifier) => verifier.key_names().map(value).collect(),
+        Proof::Elsewhere(_) => vec![value("none")],
+    }
+}
+
+fn describe(named: &NamedSecret) -> String {
+    named.origin.replacen(" }", &format!(", id = \"{}\" }}", named.name), 1)
+}

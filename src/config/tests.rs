@@ -1,0 +1,205 @@
+use super::*;
+
+const GOOD: &str = r#"
+[gateway]
+listen = "127.0.0.1:0"
+
+[[source]]
+name = "stripe"
+path = "/in/stripe"
+provider = "stripe"
+secrets = [{ env = "SECRET" }]
+allow = "any"
+upstream = "http://127.0.0.1:3000/webhooks"
+"#;
+
+fn environment() -> Environment {
+    Environment::from([("SECRET", "0123456789abcdef0123"), ("EMPTY", ""), ("UNEXPANDED", "${SECRET}")])
+}
+
+fn faults(text: &str) -> Vec<String> {
+    match Config::parse("h.toml", text, &environment()) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    let config = Config::parse("h.toml", text, &environment()).expect("a good file");
+    config.warnings.iter().map(ToString::to_string).collect()
+}
+
+/// The good file with one line of its source replaced by another, or added where it has none.
+fn with(line: &str) -> String {
+    let key = line.split(" =").next().unwrap_or(line);
+    let lines = GOOD.lines().filter(|known| known.split(" =").next() != Some(key));
+    format!("{}\n{line}\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn the_good_file_is_good() {
+    assert_eq!(faults(GOOD), [""; 0]);
+    assert_eq!(warnings(GOOD), [""; 0]);
+}
+
+#[test]
+fn each_fault_names_its_place_and_the_way_out() {
+    for (line, wanted) in [
+        (
+            "tolerance = \"5 min\"",
+            "h.toml:12:13: source \"stripe\": tolerance: \"5 min\" is not a duration, for example \"5m\"",
+        ),
+        ("tolerence = \"5m\"", "h.toml:12:1: source \"stripe\": unknown key `tolerence`, did you mean `tolerance`?"),
+        ("allow = []", "h.toml:11:9: source \"stripe\": allow: an empty list names nobody"),
+        ("allow = [\"10.1.2.3/8\"]", "allow: \"10.1.2.3/8\" has bits behind its prefix, write \"10.0.0.0/8\""),
+        ("allow = [\"10.0.0/8\"]", "allow: \"10.0.0/8\" is not an address or a network"),
+        ("allow = \"all\"", "allow: \"all\" is neither \"provider\" nor \"any\""),
+        ("allow = \"provider\"", "allow: Stripe publishes no addresses"),
+        ("provider = \"strpe\"", "provider: \"strpe\" is not a provider, did you mean \"stripe\"?"),
+        ("secrets = [{ env = \"EMPTY\" }]", "the secret of { env = \"EMPTY\" } is empty"),
+        (
+            "secrets = [{ env = \"UNEXPANDED\" }]",
+            "the secret of { env = \"UNEXPANDED\" } is a variable's name that nobody expanded",
+        ),
+        ("secrets = [{ env = \"ABSENT\" }]", "env: the environment has no variable ABSENT"),
+        ("secrets = [{ file = \"/nonexistent/x\" }]", "file: cannot read /nonexistent/x: No such file or directory"),
+        ("secrets = [{ env = \"SECRET\", file = \"x\" }]", "name the secret by one of env, file or literal"),
+        ("secrets = []", "secrets: an empty list verifies nothing"),
+        ("secrets = \"whsec_x\"", "secrets: a string is not a list of tables"),
+        ("upstream = \"127.0.0.1:3000\"", "upstream: \"127.0.0.1:3000\" is not a"),
+        ("upstream = \"http://app/x?y\"", "upstream: \"http://app/x?y\" has a query"),
+        ("path = \"in\"", "path: \"in\" does not begin with a slash"),
+        ("path = \"/a/../b\"", "path: \"/a/../b\" is not a plain path"),
+        ("path = \"/a?b\"", "has a query or a fragment"),
+        ("name = \"My Stripe\"", "name: \"My Stripe\" is not 1 to 64 of a-z"),
+        ("max_body = 1048576", "max_body: 1048576 is not a string, put it in quotes"),
+        ("max_body = \"1 MB\"", "max_body: \"1 MB\" is not a size, for example \"1MiB\""),
+        ("accepted = 302", "accepted: 302 is not a whole number from 200 to 299"),
+        ("enforce = \"no\"", "enforce: a string is not a boolean"),
+        ("dedup = \"of\"", "dedup: \"of\" is not known, did you mean \"off\"?"),
+        ("lease = \"1s\"", "lease: it must be longer than upstream_timeout"),
+        ("upstream_timeout = \"0s\"", "leaves no time at all"),
+        ("signature = \"none\"", "signature: \"none\" and secrets exclude each other"),
+        ("signature = \"off\"", "signature: a string is not a table, or \"none\" for the signature"),
+        ("ca_file = \"/x\"", "ca_file: the upstream is plain http://"),
+        ("pass_headers = [\"x-foo\"]", "pass_headers: \"x-foo\" is not one of those that are dropped: x-original-url"),
+    ] {
+        let found = faults(&with(line));
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{line}\n wanted {wanted}\n found {found:#?}");
+        assert!(found.iter().all(|fault| fault.starts_with("h.toml:")), "{found:#?}");
+    }
+}
+
+#[test]
+fn every_fault_is_found_in_one_run() {
+    let text = "[gateway]\nlisten = 8080\nworker = 2\n[[source]]\nname = \"a\"\npath = \"/a\"\n[[source]]\nname = \"a\"\npath = \"/a\"\nprovider = \"githb\"\n";
+    let found = faults(text);
+    for wanted in [
+        "h.toml:2:10: [gateway]: listen: 8080 is not a string",
+        "h.toml:3:1: [gateway]: unknown key `worker`, did you mean `workers`?",
+        "source \"a\": `provider` is missing",
+        "source \"a\": `upstream` is missing",
+        "h.toml:8:8: source \"a\": name: \"a\" is taken by the source at h.toml:5:8",
+        "h.toml:9:8: source \"a\": path: \"/a\" is taken by the source at h.toml:6:8",
+        "h.toml:10:12: source \"a\": provider: \"githb\" is not a provider, did you mean \"github\"?",
+    ] {
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "wanted {wanted}\n found {found:#?}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_says_where() {
+    let found = faults("[gateway\nlisten = \"127.0.0.1:0\"\n");
+    assert!(found[0].starts_with("h.toml:1:"), "{found:#?}");
+    assert!(faults("").iter().any(|fault| fault.contains("`source` is missing")));
+}
+
+#[test]
+fn a_source_without_a_signature_needs_another_door() {
+    let unsigned = |rest: &str| {
+        let text = with("signature = \"none\"")
+            .replace("secrets = [{ env = \"SECRET\" }]\n", "")
+            .replace("stripe", "cyberark-vaas");
+        faults(&format!("{text}{rest}"))
+    };
+    assert!(unsigned("")[0].contains("lets anybody in"), "{:?}", unsigned(""));
+    assert_eq!(unsigned("authorization = { scheme = \"bearer\", env = \"SECRET\" }\n"), [""; 0]);
+    assert!(unsigned("authorization = { scheme = \"basic\", env = \"SECRET\" }\n")[0].contains("user:password"));
+    let other = unsigned("authorization = { scheme = \"digest\", env = \"SECRET\" }\n");
+    assert!(other.iter().any(|fault| fault.contains("write \"bearer\" or")), "{other:?}");
+}
+
+#[test]
+fn an_operators_keys_win_over_the_presets_one_by_one() {
+    let text = format!("{GOOD}signature = {{ header = \"X-Mine\" }}\ntolerance = \"10s\"\n");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    assert!(config.effective.contains("tolerance = \"10s\""), "{}", config.effective);
+    let broken = faults(&format!("{GOOD}signature = {{ encoding = \"hx\" }}\n"));
+    assert!(broken[0].contains("encoding: \"hx\" is not known"), "{broken:?}");
+}
+
+#[test]
+fn a_scheme_of_ones_own_needs_no_preset() {
+    let own = "signature = { algorithm = \"hmac-sha256\", header = \"X-Sig\", value = \"v1={signature}\", signs = \"{body}\" }\n";
+    let text = format!("{}{own}", GOOD.replace("provider = \"stripe\"\n", ""));
+    assert_eq!(faults(&text), [""; 0]);
+    assert!(faults(&text.replace("{body}", "fixed"))[0].contains("signs nothing of the message"));
+}
+
+#[test]
+fn replay_and_retry_windows_are_warned_of_with_the_number_to_write() {
+    let vgs = GOOD.replace("stripe", "vgs").replace("allow = \"any\"", "allow = \"provider\"");
+    let found = warnings(&vgs);
+    assert!(
+        found.iter().any(|warning| warning.contains("go on for 27h35m5s") && warning.contains("tolerance = \"28h\"")),
+        "{found:?}"
+    );
+    assert_eq!(warnings(&format!("{vgs}tolerance = \"28h\"\ndedup_ttl = \"57h\"\n")), [""; 0]);
+    assert!(warnings(&with("dedup_ttl = \"1h\""))[0].contains("write dedup_ttl = \"73h\""));
+    assert!(warnings(&with("dedup = \"off\""))[0].contains("can be replayed for 5m"));
+    assert!(
+        warnings(&with("secrets = [{ literal = \"short\" }]")).iter().any(|warning| warning.contains("only 5 bytes"))
+    );
+}
+
+#[test]
+fn a_running_program_keeps_what_it_stands_on() {
+    let parse = |text: &str| Config::parse("h.toml", text, &environment()).expect("a good file");
+    let running = parse(GOOD);
+    assert_eq!(parse(&with("max_body = \"2MiB\"")).fixed().differences(&running.fixed()), [""; 0]);
+    let other = parse(&format!("{}\n[dedup]\nmax_entries = 5\n", GOOD.replace("127.0.0.1:0", "127.0.0.1:1")));
+    assert_eq!(other.fixed().differences(&running.fixed()), ["gateway.listen", "[dedup]"]);
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let text = with("secrets = [{ literal = \"super-secret-value-1\" }, { env = \"SECRET\", id = \"new\" }]");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    let shown = format!("{config:?}{}", config.effective);
+    assert!(!shown.contains("super-secret") && !shown.contains("0123456789abcdef"), "{shown}");
+    assert!(shown.contains("{ env = \"SECRET\", id = \"new\" }"));
+}
+
+#[test]
+fn faults_in_flags_name_the_flag() {
+    let flags = Sidecar { provider: Some("stripe".into()), tolerance: Some("5".into()), ..Sidecar::default() };
+    let found = Config::from_flags(&flags, &environment()).expect_err("faults");
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(
+        found
+            .iter()
+            .any(|fault| fault.starts_with("--tolerance: source \"stripe\": tolerance: \"5\" is not a duration")),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|fault| fault.contains("`upstream` is missing")), "{found:?}");
+    let flags = Sidecar {
+        provider: Some("stripe".into()),
+        secret_env: vec!["SECRET".into()],
+        upstream: Some("http://127.0.0.1:3000".into()),
+        allow: vec!["203.0.113.0/24".into(), "2001:db8::1".into()],
+        ..Sidecar::default()
+    };
+    let config = Config::from_flags(&flags, &environment()).expect("good flags");
+    assert_eq!(config.gateway.sources[0].path, "/");
+    assert!(config.effective.contains("allow = [\"203.0.113.0/24\", \"2001:db8::1/128\"]"), "{}", config.effective);
+}

@@ -1,0 +1,131 @@
+//! What an operator should know of a source, and nothing refuses.
+
+use std::time::Duration;
+
+use crate::document::{Fault, Reader};
+use crate::gateway::Settings;
+use crate::gateway::allow::Allow;
+use crate::gateway::source::{Proof, Source};
+use crate::quantity::format_duration;
+use crate::signature::Piece;
+use crate::signature::preset::{Profile, ReplayGuard};
+
+/// The warnings about one source, each with the number or the word to write.
+pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settings: &Settings) -> Vec<Fault> {
+    let mut warnings = Vec::new();
+    let mut warn = |key: &str, text: String| {
+        let text = format!("source \"{}\": {text}", source.name);
+        warnings.push(Fault { place: reader.place_of(key), text });
+    };
+    let delivery = &profile.delivery;
+    let tolerance = profile.scheme.tolerance().filter(|_| matches!(source.proof, Proof::Signature(_)));
+
+    if let (Some(tolerance), Some(span)) = (tolerance, delivery.retry_span)
+        && delivery.frozen_timestamp
+        && tolerance < span
+    {
+        warn(
+            "tolerance",
+            format!(
+                "retries carry the first attempt's timestamp and go on for {}: those after {} are rejected; write tolerance = \"{}\" to accept them all",
+                format_duration(span),
+                format_duration(tolerance),
+                format_duration(hours_above(span)),
+            ),
+        );
+    }
+    match &source.dedup {
+        None => {
+            if let Some(tolerance) = tolerance {
+                let window = format_duration(tolerance);
+                warn(
+                    "dedup",
+                    format!(
+                        "without dedup a captured request can be replayed for {window}, and every retry is forwarded"
+                    ),
+                );
+            } else {
+                warn(
+                    "dedup",
+                    "without dedup a captured request can be replayed at any time, and every retry is forwarded".into(),
+                );
+            }
+        }
+        Some(policy) => {
+            if let Some(span) = delivery.retry_span.filter(|span| policy.ttl < *span) {
+                let text = format!(
+                    "dedup_ttl = \"{}\" is shorter than the time over which the provider retries ({}): a late retry would be forwarded again; write dedup_ttl = \"{}\"",
+                    format_duration(policy.ttl),
+                    format_duration(span),
+                    format_duration(hours_above(span)),
+                );
+                warn("dedup_ttl", text);
+            }
+            if let Some(tolerance) = tolerance.filter(|tolerance| policy.ttl < 2 * *tolerance) {
+                let text = format!(
+                    "dedup_ttl = \"{}\" is shorter than the tolerance both ways: a captured request could be replayed in between; write dedup_ttl = \"{}\"",
+                    format_duration(policy.ttl),
+                    format_duration(2 * tolerance + Duration::from_secs(60)),
+                );
+                warn("dedup_ttl", text);
+            }
+        }
+    }
+    if source.allow == Allow::Any && !profile.addresses.is_empty() {
+        warn("allow", "the provider publishes its addresses, allow = \"provider\" would keep others out".into());
+    }
+    if let Some(timeout) = delivery.timeout.filter(|timeout| source.upstream.timeout >= *timeout) {
+        let text = format!(
+            "upstream_timeout = \"{}\" is not below the {} that the provider waits: it would give up first and send again",
+            format_duration(source.upstream.timeout),
+            format_duration(timeout),
+        );
+        warn("upstream_timeout", text);
+    }
+    if source.max_body > settings.max_buffered {
+        warn("max_body", "max_body is above [gateway] max_buffered: bodies between the two are answered 503".into());
+    }
+    if !source.enforce {
+        warn("enforce", "enforce = false: what is rejected is forwarded all the same".into());
+    }
+    warnings
+}
+
+/// One line on how long a captured request of this source could be sent again, for `hookward check`.
+pub fn replay_window(source: &Source) -> String {
+    let scheme = match &source.proof {
+        Proof::Signature(verifier) => verifier.scheme(),
+        Proof::Elsewhere(_) => return "nothing is signed: only addresses and credentials keep strangers out".into(),
+    };
+    let signed = scheme.alternatives().iter().all(|alternative| alternative.covers(Piece::Timestamp));
+    let remembered = match &source.dedup {
+        None => "not remembered (dedup = \"off\")".to_owned(),
+        Some(policy) => format!("remembered for {}", format_duration(policy.ttl)),
+    };
+    let guard = source.dedup.as_ref().map(|policy| policy.replay_guard);
+    let bound = scheme
+        .alternatives()
+        .iter()
+        .all(|alternative| alternative.ids().iter().all(|place| alternative.covers_id(place)));
+    match scheme.tolerance() {
+        Some(tolerance) if signed => {
+            format!(
+                "a captured request is refused after {} (signed timestamp); events are {remembered}",
+                format_duration(tolerance)
+            )
+        }
+        Some(_) if !bound && guard != Some(ReplayGuard::Enforce) => format!(
+            "the timestamp is not signed: a captured body can be sent again with a new one; events are {remembered}; replay_guard = \"enforce\" would refuse it"
+        ),
+        Some(_) => format!(
+            "the timestamp is not signed: a captured request is kept out only by dedup; events are {remembered}"
+        ),
+        None => format!("there is no timestamp: a captured request is kept out only by dedup; events are {remembered}"),
+    }
+}
+
+/// The next whole hour above a span, and one more for the deliveries themselves.
+fn hours_above(span: Duration) -> Duration {
+    const HOUR: u64 = 3600;
+    Duration::from_secs((span.as_secs() / HOUR + 1) * HOUR)
+}

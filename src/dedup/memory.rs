@@ -1,0 +1,332 @@
+//! Dedup in this process: a map of events in flight with those who wait for them, a cache of finished ones.
+//!
+//! An event's shard is locked for each verb, and under that lock both are read and written: a claim is one step.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use tokio::sync::oneshot;
+
+use super::{Answer, Claim, ClaimKeys, DedupKey, Failure, Lease};
+
+const SHARDS: usize = 64;
+
+/// More copies of one event than this do not wait: they are told to come back.
+pub const MAX_WAITERS: usize = 64;
+
+/// The store behind `dedup.store = "memory"`.
+#[derive(Debug)]
+pub struct Memory {
+    in_flight: Vec<Mutex<HashMap<DedupKey, InFlight>>>,
+    finished: Cache<DedupKey, Finished>,
+    tokens: AtomicU64,
+    evictions: Arc<AtomicU64>,
+}
+
+/// How much a [`Memory`] remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Finished events remembered now.
+    pub entries: u64,
+    /// Events forgotten before their time, for want of room. Each could be forwarded twice.
+    pub evictions: u64,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    token: u64,
+    lease_until: Duration,
+    waiters: Vec<oneshot::Sender<Answer>>,
+}
+
+/// An event that somebody settled. Times are monotonic.
+#[derive(Debug, Clone, Copy)]
+struct Finished {
+    kind: Kind,
+    until: Duration,
+    ttl: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Committed,
+    /// Not committed, but the upstream may have handled it.
+    Attempted,
+}
+
+impl Memory {
+    /// Room for `max_entries` finished events; the one used least recently makes way.
+    pub fn new(max_entries: u64) -> Self {
+        let evictions = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&evictions);
+        let finished = Cache::builder()
+            .max_capacity(max_entries)
+            // The default policy turns new entries away when it is full: then replays would pass unseen.
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(OwnTtl)
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+            .build();
+        let in_flight = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { in_flight, finished, tokens: AtomicU64::new(1), evictions }
+    }
+
+    pub(super) fn claim(&self, keys: ClaimKeys, lease: Duration, now: Duration) -> Claim {
+        let mut shard = self.shard(keys.key);
+        let finished = self.finished(keys.key, now);
+        if finished == Some(Kind::Committed) {
+            return Claim::Committed;
+        }
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        let claimed = InFlight { token, lease_until: now + lease, waiters: Vec::new() };
+        let stolen = match shard.entry(keys.key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(claimed);
+                false
+            }
+            Entry::Occupied(mut owned) if owned.get().lease_until <= now => {
+                owned.insert(claimed);
+                true
+            }
+            Entry::Occupied(mut owned) => {
+                let waiters = &mut owned.get_mut().waiters;
+                if waiters.len() >= MAX_WAITERS {
+                    waiters.retain(|waiter| !waiter.is_closed());
+                }
+                if waiters.len() >= MAX_WAITERS {
+                    return Claim::Crowded;
+                }
+                let (settled, waiter) = oneshot::channel();
+                waiters.push(settled);
+                return Claim::InFlight(waiter);
+            }
+        };
+        drop(shard);
+        let known_body = keys.guard.is_some_and(|guard| self.finished(guard, now) == Some(Kind::Committed));
+        let possible_duplicate = stolen || known_body || finished == Some(Kind::Attempted);
+        Claim::Granted(Lease { keys, token, possible_duplicate })
+    }
+
+    pub(super) fn commit(&self, lease: Lease, ttl: Duration, answer: &Answer, now: Duration) {
+        let mut shard = self.shard(lease.keys.key);
+        self.finish(lease.keys.key, Kind::Committed, ttl, now);
+        let waiters = take_waiters(&mut shard, &lease);
+        drop(shard);
+        if let Some(guard) = lease.keys.guard {
+            self.finish(guard, Kind::Committed, ttl, now);
+        }
+        tell(waiters, answer);
+    }
+
+    pub(super) fn release(&self, lease: Lease, failure: Failure, ttl: Duration, answer: &Answer, now: Duration) {
+        let mut shard = self.shard(lease.keys.key);
+        let waiters = take_waiters(&mut shard, &lease);
+        // A thief may have committed in the meantime; a success is a fact and stays.
+        if failure == Failure::Ambiguous && self.finished(lease.keys.key, now).is_none() {
+            self.finish(lease.keys.key, Kind::Attempted, ttl, now);
+        }
+        drop(shard);
+        tell(waiters, answer);
+    }
+
+    pub(super) fn stats(&self) -> MemoryStats {
+        MemoryStats { entries: self.finished.entry_count(), evictions: self.evictions.load(Ordering::Relaxed) }
+    }
+
+    fn finished(&self, key: DedupKey, now: Duration) -> Option<Kind> {
+        self.finished.get(&key).filter(|finished| now < finished.until).map(|finished| finished.kind)
+    }
+
+    fn finish(&self, key: DedupKey, kind: Kind, ttl: Duration, now: Duration) {
+        self.finished.insert(key, Finished { kind, until: now + ttl, ttl });
+    }
+
+    fn shard(&self, key: DedupKey) -> MutexGuard<'_, HashMap<DedupKey, InFlight>> {
+        let shard = &self.in_flight[usize::from(key.0[0]) % SHARDS];
+        // The map is whole between any two of its calls, so a panic elsewhere under the lock leaves it usable.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the claim of `lease`, if it is still that one's, and returns who waits for it.
+fn take_waiters(shard: &mut HashMap<DedupKey, InFlight>, lease: &Lease) -> Vec<oneshot::Sender<Answer>> {
+    match shard.entry(lease.keys.key) {
+        Entry::Occupied(owned) if owned.get().token == lease.token => owned.remove().waiters,
+        _ => Vec::new(),
+    }
+}
+
+fn tell(waiters: Vec<oneshot::Sender<Answer>>, answer: &Answer) {
+    for waiter in waiters {
+        // Whoever no longer waits has been answered already.
+        let _ = waiter.send(answer.clone());
+    }
+}
+
+/// Lets the cache drop an entry at the end of its own time.
+struct OwnTtl;
+
+impl Expiry<DedupKey, Finished> for OwnTtl {
+    fn expire_after_create(&self, _: &DedupKey, finished: &Finished, _: Instant) -> Option<Duration> {
+        Some(finished.ttl)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &DedupKey,
+        finished: &Finished,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(finished.ttl)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    const LEASE: Duration = Duration::from_secs(30);
+    const TTL: Duration = Duration::from_secs(3600);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn keys(name: u8) -> ClaimKeys {
+        ClaimKeys { key: DedupKey([name; 16]), guard: None }
+    }
+
+    fn answer(status: u16) -> Answer {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Answer { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    fn granted(memory: &Memory, keys: ClaimKeys, now: Duration) -> Lease {
+        match memory.claim(keys, LEASE, now) {
+            Claim::Granted(lease) => lease,
+            other => panic!("wanted a lease, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_committed_event_is_remembered_until_its_time_is_over() {
+        let memory = Memory::new(100);
+        let lease = granted(&memory, keys(1), at(0));
+        memory.commit(lease, TTL, &answer(200), at(1));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(3600)), Claim::Committed));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(3601)), Claim::Granted(_)));
+        assert!(matches!(memory.claim(keys(2), LEASE, at(1)), Claim::Granted(_)), "another event");
+    }
+
+    #[test]
+    fn a_released_event_can_be_claimed_again() {
+        let memory = Memory::new(100);
+        let lease = granted(&memory, keys(1), at(0));
+        memory.release(lease, Failure::Definite, TTL, &answer(500), at(1));
+        assert!(!granted(&memory, keys(1), at(2)).possible_duplicate);
+    }
+
+    #[test]
+    fn an_ambiguous_failure_marks_the_next_attempt() {
+        let memory = Memory::new(100);
+        let lease = granted(&memory, keys(1), at(0));
+        memory.release(lease, Failure::Ambiguous, TTL, &answer(504), at(1));
+        assert!(granted(&memory, keys(1), at(2)).possible_duplicate);
+    }
+
+    #[test]
+    fn waiters_get_the_owners_outcome() {
+        let memory = Memory::new(100);
+        let lease = granted(&memory, keys(1), at(0));
+        let Claim::InFlight(mut first) = memory.claim(keys(1), LEASE, at(1)) else { panic!("in flight") };
+        let Claim::InFlight(mut second) = memory.claim(keys(1), LEASE, at(1)) else { panic!("in flight") };
+        memory.release(lease, Failure::Definite, TTL, &answer(503), at(2));
+        for waiter in [&mut first, &mut second] {
+            assert_eq!(waiter.try_recv().map(|answer| answer.status.as_u16()), Ok(503));
+        }
+    }
+
+    #[test]
+    fn waiting_is_bounded_and_frees_up() {
+        let memory = Memory::new(100);
+        let _lease = granted(&memory, keys(1), at(0));
+        let mut waiters: Vec<_> = (0..MAX_WAITERS).map(|_| memory.claim(keys(1), LEASE, at(1))).collect();
+        assert!(matches!(memory.claim(keys(1), LEASE, at(1)), Claim::Crowded));
+        waiters.pop();
+        assert!(matches!(memory.claim(keys(1), LEASE, at(1)), Claim::InFlight(_)));
+    }
+
+    #[test]
+    fn an_expired_lease_is_stolen_and_the_late_owners_success_still_counts() {
+        let memory = Memory::new(100);
+        let late = granted(&memory, keys(1), at(0));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(29)), Claim::InFlight(_)));
+        let thief = granted(&memory, keys(1), at(30));
+        assert!(thief.possible_duplicate);
+        memory.commit(late, TTL, &answer(200), at(31));
+        memory.release(thief, Failure::Definite, TTL, &answer(500), at(32));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(33)), Claim::Committed));
+    }
+
+    #[test]
+    fn a_late_release_does_not_end_the_thiefs_claim() {
+        let memory = Memory::new(100);
+        let late = granted(&memory, keys(1), at(0));
+        let _thief = granted(&memory, keys(1), at(30));
+        memory.release(late, Failure::Definite, TTL, &answer(500), at(31));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(32)), Claim::InFlight(_)));
+    }
+
+    #[test]
+    fn a_guard_only_reports() {
+        let memory = Memory::new(100);
+        let guard = Some(DedupKey([9; 16]));
+        let lease = granted(&memory, ClaimKeys { guard, ..keys(1) }, at(0));
+        memory.commit(lease, TTL, &answer(200), at(1));
+        assert!(granted(&memory, ClaimKeys { guard, ..keys(2) }, at(2)).possible_duplicate);
+        assert!(!granted(&memory, keys(3), at(2)).possible_duplicate);
+    }
+
+    #[test]
+    fn a_full_cache_takes_new_events_and_counts_what_it_forgets() {
+        let memory = Memory::new(10);
+        for name in 0..200 {
+            let lease = granted(&memory, keys(name), at(0));
+            memory.commit(lease, TTL, &answer(200), at(0));
+            assert!(matches!(memory.claim(keys(name), LEASE, at(0)), Claim::Committed), "{name}");
+        }
+        memory.finished.run_pending_tasks();
+        assert_eq!(memory.stats(), MemoryStats { entries: 10, evictions: 190 });
+    }
+
+    #[test]
+    fn of_many_claimers_one_is_granted() {
+        let memory = Memory::new(1000);
+        let granted = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for name in 0..=255 {
+                        if let Claim::Granted(_lease) = memory.claim(keys(name), LEASE, at(0)) {
+                            granted.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(granted.into_inner(), 256);
+    }
+}

@@ -1,0 +1,172 @@
+//! The one way out: every connection that Hookward opens is opened here.
+
+mod pool;
+mod tls;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use http::HeaderValue;
+use thiserror::Error;
+
+pub use pool::{Exchange, Pool};
+pub use tls::{Roots, install_crypto};
+
+/// Where to connect to: scheme, host and port of an `http://` or `https://` URL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// A name, an IPv4 address or an IPv6 address without brackets.
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
+}
+
+/// A URL that requests are sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    pub target: Target,
+    /// Begins with a slash.
+    pub path: String,
+    /// Without the question mark; `None` where there is none.
+    pub query: Option<String>,
+}
+
+/// Why an exchange came to nothing.
+#[derive(Debug, Error)]
+pub enum ExchangeError {
+    /// No connection: the request was never sent.
+    #[error("cannot connect to {target}")]
+    Connect {
+        target: Target,
+        #[source]
+        cause: io::Error,
+    },
+    /// No connection within the time for one: the request was never sent.
+    #[error("no connection to {target} within {} ms", .within.as_millis())]
+    ConnectTimeout { target: Target, within: Duration },
+    /// The connection ended before the answer: the request may have been handled.
+    #[error("{target} ended the connection before its answer")]
+    Broken {
+        target: Target,
+        #[source]
+        cause: hyper::Error,
+    },
+    /// No answer in time: the request may have been handled.
+    #[error("no answer from {target} within {} ms", .within.as_millis())]
+    Timeout { target: Target, within: Duration },
+}
+
+impl ExchangeError {
+    /// True if the other side may have acted on the request.
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Broken { .. } | Self::Timeout { .. })
+    }
+
+    /// True if it was time that ran out.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::ConnectTimeout { .. } | Self::Timeout { .. })
+    }
+}
+
+impl Target {
+    /// The `Host` header for this target: the port is left out where it is the scheme's own.
+    pub fn host_header(&self) -> HeaderValue {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let default = if self.tls { 443 } else { 80 };
+        let text = if self.port == default { host } else { format!("{host}:{}", self.port) };
+        HeaderValue::try_from(text).expect("Url::parse takes only visible ASCII hosts")
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Url {
+    /// Reads an absolute `http://` or `https://` URL without user or fragment.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right, as a fragment.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = |why: &str| format!("\"{text}\" {why}, for example \"http://127.0.0.1:3000/webhooks\"");
+        if text.contains('#') {
+            return Err(wrong("has a fragment"));
+        }
+        let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) => return Err(wrong("is neither http:// nor https://")),
+            None => return Err(wrong("is not an absolute URL")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("has a user in it"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = match authority.port_u16() {
+            Some(0) => return Err(wrong("has no port that can be connected to")),
+            Some(port) => port,
+            None if authority.as_str().ends_with(':') || host.is_empty() => return Err(wrong("is not a URL")),
+            None => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+        };
+        let target = Target { host, port, tls };
+        Ok(Self { target, path: uri.path().to_owned(), query: uri.query().map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.target.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.target, self.path)?;
+        match &self.query {
+            Some(query) => write!(f, "?{query}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_split_into_where_and_what() {
+        let url = Url::parse("https://[2001:db8::1]/a?b=c").expect("a URL");
+        assert_eq!((url.target.host.as_str(), url.target.port, url.target.tls), ("2001:db8::1", 443, true));
+        assert_eq!((url.path.as_str(), url.query.as_deref()), ("/a", Some("b=c")));
+        assert_eq!(url.target.host_header(), "[2001:db8::1]");
+        assert_eq!(Url::parse("http://app:3000").map(|url| url.to_string()), Ok("http://app:3000/".into()));
+    }
+
+    #[test]
+    fn what_is_not_an_absolute_http_url_is_refused() {
+        for bad in [
+            "",
+            "app:3000",
+            "/path",
+            "ftp://x/",
+            "http://",
+            "http://u:p@x/",
+            "http://x/#f",
+            "http://x:0/",
+            "http://x:/",
+            "http://x y/",
+        ] {
+            assert!(Url::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Connections to one target, kept open between requests.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{ExchangeError, Roots, Target};
+
+/// A connection idle for longer is not used again: Node's server closes its own after 5 s.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(4);
+
+/// More idle connections than this are closed.
+const MAX_IDLE: usize = 256;
+
+/// An answer's body is kept up to this many bytes. A longer one is dropped whole; its status counts all the same.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// The connections of one worker to one target. Taken and put back at the same end, so that few stay warm.
+#[derive(Debug)]
+pub struct Pool {
+    target: Target,
+    roots: Option<Roots>,
+    connect_timeout: Duration,
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<Full<Bytes>>,
+    since: Instant,
+}
+
+/// An answer, read to its end.
+pub type Exchange = Response<Bytes>;
+
+impl Pool {
+    /// A pool without connections. `roots` are asked for where the target speaks TLS.
+    pub fn new(target: Target, roots: Option<Roots>, connect_timeout: Duration) -> Self {
+        Self { target, roots, connect_timeout, idle: Mutex::default() }
+    }
+
+    /// Sends a request and reads its answer, all within `within`.
+    ///
+    /// A connection that turns out to be stale is replaced only when nothing of the request was written to it.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`]; each says whether the other side may have acted on the request.
+    pub async fn exchange(&self, request: Request<Full<Bytes>>, within: Duration) -> Result<Exchange, ExchangeError> {
+        match timeout(within, self.send(request)).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => Err(ExchangeError::Timeout { target: self.target.clone(), within }),
+        }
+    }
+
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Exchange, ExchangeError> {
+        loop {
+            let (mut sender, reused) = match self.take() {
+                Some(sender) => (sender, true),
+                None => (self.connect().await?, false),
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    let (parts, body) = response.into_parts();
+                    let body = read_answer(body).await;
+                    if body.is_some() {
+                        self.put(sender);
+                    }
+                    return Ok(Response::from_parts(parts, body.unwrap_or_default()));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    _ => return Err(ExchangeError::Broken { target: self.target.clone(), cause: error.into_error() }),
+                },
+            }
+        }
+    }
+
+    /// The connection that was used last, unless it has been idle for too long.
+    fn take(&self) -> Option<SendRequest<Full<Bytes>>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if since.elapsed() > MAX_IDLE_TIME {
+                // All that are left have been idle for even longer.
+                idle.clear();
+                return None;
+            }
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<Full<Bytes>>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+        match timeout(self.connect_timeout, self.open()).await {
+            Ok(Ok(sender)) => Ok(sender),
+            Ok(Err(cause)) => Err(ExchangeError::Connect { target: self.target.clone(), cause }),
+            Err(_) => Err(ExchangeError::ConnectTimeout { target: self.target.clone(), within: self.connect_timeout }),
+        }
+    }
+
+    async fn open(&self) -> io::Result<SendRequest<Full<Bytes>>> {
+        let stream = TcpStream::connect((self.target.host.as_str(), self.target.port)).await?;
+        stream.set_nodelay(true)?;
+        let Some(roots) = self.roots.as_ref().filter(|_| self.target.tls) else {
+            return start(stream).await;
+        };
+        let name = ServerName::try_from(self.target.host.clone())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let connector = tokio_rustls::TlsConnector::from(roots.config());
+        start(connector.connect(name, stream).await?).await
+    }
+}
+
+/// Speaks HTTP/1.1 on a connection, in a task that ends with it.
+async fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> io::Result<SendRequest<Full<Bytes>>> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer on it is told by the sender's half.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// The whole body. `None` if it broke off or is longer than [`MAX_ANSWER`].
+async fn read_answer(mut body: Incoming) -> Option<Bytes> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        if whole.is_empty() && body.is_end_stream() {
+            return Some(data);
+        }
+        if whole.len() + data.len() > MAX_ANSWER {
+            return None;
+        }
+        whole.extend_from_slice(&data);
+    }
+    Some(whole.freeze())
+}

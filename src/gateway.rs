@@ -1,0 +1,370 @@
+//! The role that stands in front of an app and accepts webhooks.
+
+pub mod allow;
+pub mod client;
+mod forward;
+mod receive;
+mod record;
+mod respond;
+pub mod server;
+pub mod source;
+mod verify;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::Request;
+use http::request::Parts;
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::dedup::{Answer, Claim, Dedup, Failure, KeyMaker, Lease};
+use crate::egress::Pool;
+use crate::rejection::Rejection;
+use crate::signature::preset::Challenge;
+use crate::telemetry::metrics::{Metrics, Outcome, SourceMetrics};
+use crate::telemetry::sampling::Sampler;
+use client::ClientIp;
+use forward::{Outgoing, Via, outgoing};
+use receive::{Budget, Received, Share, check_head, read_body};
+use record::Record;
+use respond::Reply;
+use source::Source;
+use verify::{Admitted, Shadowed, verify};
+
+/// What may change while the gateway runs.
+#[derive(Debug)]
+pub struct Settings {
+    pub client_ip: ClientIp,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// How long a connection may take for its PROXY header and TLS handshake, and for each request's head.
+    pub header_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
+    /// More connections than this, over all workers, are closed at once.
+    pub max_connections: usize,
+    /// More body bytes than this are not held at once.
+    pub max_buffered: u64,
+    pub sources: Vec<Arc<Source>>,
+}
+
+/// What the workers share.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: ArcSwap<Settings>,
+    pub metrics: Arc<Metrics>,
+    pub dedup: Dedup,
+    keys: KeyMaker,
+    clock: Clock,
+    budget: Arc<Budget>,
+    /// For what strangers cause.
+    sampler: Sampler,
+}
+
+impl std::fmt::Debug for KeyMaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyMaker(redacted)")
+    }
+}
+
+impl Gateway {
+    /// A gateway that nothing has reached yet.
+    pub fn new(settings: Settings, dedup: Dedup, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        // Its own key for each process: nobody can work out ids that collide, and nothing outlives the process.
+        let key: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
+        let budget = Budget::new(settings.max_buffered);
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            metrics,
+            dedup,
+            keys: KeyMaker::new(&key),
+            clock,
+            budget,
+            sampler: Sampler::default(),
+        }
+    }
+
+    /// Puts other settings in force, for every request from now on.
+    pub fn apply(&self, settings: Settings) {
+        self.budget.set_limit(settings.max_buffered);
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Bytes of bodies held now.
+    pub fn buffered(&self) -> u64 {
+        self.budget.used()
+    }
+}
+
+/// One thread's part of the gateway, with its own connections to the upstreams.
+#[derive(Debug)]
+pub struct Worker {
+    gateway: Arc<Gateway>,
+    routes: Mutex<Arc<Routes>>,
+    /// Forwards that run on whether or not their client is still there.
+    forwards: TaskTracker,
+}
+
+/// The sources as one worker reaches them, for as long as the settings stay the same.
+#[derive(Debug)]
+struct Routes {
+    settings: Arc<Settings>,
+    by_path: HashMap<String, Arc<Route>>,
+    nowhere: Arc<SourceMetrics>,
+}
+
+#[derive(Debug)]
+struct Route {
+    source: Arc<Source>,
+    pool: Pool,
+    metrics: Arc<SourceMetrics>,
+}
+
+/// The connection that a request came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// Its other end, canonical; where the PROXY protocol is spoken, the one that it names.
+    pub peer: IpAddr,
+    /// True if that other end may speak for others.
+    pub trusted: bool,
+    pub tls: bool,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(gateway: Arc<Gateway>) -> Arc<Self> {
+        let routes = Mutex::new(Routes::new(gateway.settings.load_full(), &gateway.metrics));
+        Arc::new(Self { gateway, routes, forwards: TaskTracker::new() })
+    }
+
+    /// The routes of the settings in force.
+    fn routes(&self) -> Arc<Routes> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = self.gateway.settings.load();
+        if !Arc::ptr_eq(&routes.settings, &settings) {
+            *routes = Routes::new(Arc::clone(&settings), &self.gateway.metrics);
+        }
+        Arc::clone(&routes)
+    }
+
+    /// Answers one request.
+    async fn serve(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> Reply {
+        let routes = self.routes();
+        let mut record = Record::new(&self.gateway, Arc::clone(&routes.nowhere), connection.peer);
+        let (parts, body) = request.into_parts();
+        let unread = !body.is_end_stream();
+        match self.handle(&routes, parts, body, connection, &mut record).await {
+            Ok(reply) => reply,
+            Err(refusal) => {
+                let methods = refusal.route.as_ref().map_or(&[][..], |route| &route.source.methods);
+                let reply = respond::rejected(&refusal.rejection, methods, unread && !refusal.body_was_read);
+                record.finish(Outcome::Rejected(refusal.rejection.reason()), reply.status(), Some(&refusal.rejection));
+                reply
+            }
+        }
+    }
+
+    /// The walk of one webhook, top to bottom.
+    async fn handle(
+        self: &Arc<Self>,
+        routes: &Routes,
+        parts: Parts,
+        body: Incoming,
+        connection: Connection,
+        record: &mut Record,
+    ) -> Result<Reply, Refusal> {
+        check_head(&parts)?;
+        let client = routes.settings.client_ip.decide(connection.peer, &parts.headers)?;
+        record.client = client;
+        let route = routes.by_path.get(parts.uri.path()).ok_or(Rejection::UnknownPath)?;
+        let source = &route.source;
+        record.enter(source, &route.metrics);
+        if !source.methods.contains(&parts.method) {
+            return Err(Refusal::at(route, Rejection::MethodNotAllowed));
+        }
+        let mut refused = source.admit(client, &parts.headers).err();
+        let challenge = refused.as_ref().and_then(|rejection| source.unsigned_challenge(rejection));
+        if let Some(rejection) = refused.take_if(|_| source.enforce && challenge.is_none()) {
+            return Err(Refusal::at(route, rejection));
+        }
+        let max = if challenge.is_some() && source.enforce { Challenge::MAX_LEN as u64 } else { source.max_body };
+        let via = Via::new(client, connection.tls, connection.trusted, &parts.headers);
+        let mut share = Share::of(&self.gateway.budget);
+        let within = routes.settings.body_timeout;
+        let body = match read_body(body, &parts.headers, max.min(source.max_body), within, &mut share).await {
+            Ok(body) => body,
+            // A body too large for the unsigned challenge is a message without its signature.
+            Err(Rejection::BodyTooLarge) if max < source.max_body => {
+                return Err(Refusal::at(route, refused.unwrap_or(Rejection::BodyTooLarge)));
+            }
+            Err(rejection) => return Err(Refusal::at(route, rejection)),
+        };
+        record.body_bytes = body.len();
+        if challenge.is_some_and(|challenge| challenge.matches(&body)) {
+            return Ok(self.answer_challenge(source, record));
+        }
+
+        let received = Received { parts, body, share };
+        let judged = match refused {
+            Some(rejection) => Err((Box::new(received), rejection)),
+            None => verify(source, received, self.gateway.clock.now(), &self.gateway.keys),
+        };
+        let admitted = match judged {
+            Ok(verified) => Admitted::Verified(verified),
+            Err((received, rejection)) => match Shadowed::new(source, *received, rejection.clone()) {
+                Some(shadowed) => Admitted::Shadowed(shadowed),
+                None => return Err(Refusal { body_was_read: true, ..Refusal::at(route, rejection) }),
+            },
+        };
+        self.settle(route, admitted, via, record).await
+    }
+
+    fn answer_challenge(&self, source: &Source, record: &mut Record) -> Reply {
+        let reply = respond::accepted(source);
+        record.finish(Outcome::Challenge, reply.status(), None);
+        reply
+    }
+
+    /// Claims the event, forwards it, and settles the claim by what the upstream says.
+    async fn settle(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        admitted: Admitted,
+        via: Via,
+        record: &mut Record,
+    ) -> Result<Reply, Refusal> {
+        let source = &route.source;
+        record.admitted(&admitted);
+        let claim = match &admitted {
+            Admitted::Verified(verified) => {
+                if source.challenge.as_ref().is_some_and(|challenge| challenge.matches(&verified.received().body)) {
+                    return Ok(self.answer_challenge(source, record));
+                }
+                verified.claim()
+            }
+            Admitted::Shadowed(_) => None,
+        };
+        let lease = match claim {
+            None => None,
+            Some(keys) => match self.gateway.dedup.claim(keys, source.lease, self.gateway.clock.monotonic()) {
+                Claim::Granted(lease) => Some(lease),
+                Claim::InFlight(owner) => return Ok(share_outcome(source, owner, record).await),
+                Claim::Crowded => return Ok(finish_busy(record)),
+                Claim::Committed => {
+                    let reply = respond::accepted(source);
+                    record.finish(Outcome::Duplicate, reply.status(), None);
+                    return Ok(reply);
+                }
+            },
+        };
+        // From here on the work runs in a task of its own: a client that hangs up changes nothing.
+        let possible_duplicate = lease.as_ref().is_some_and(|lease| lease.possible_duplicate);
+        let outgoing = outgoing(source, admitted, via, possible_duplicate);
+        let work = forward(Arc::clone(&self.gateway), Arc::clone(route), outgoing, lease, record.take());
+        match self.forwards.spawn(work).await {
+            Ok(answer) => Ok(respond::with_answer(answer)),
+            // Its lease expires, at the price of one possible duplicate.
+            Err(_) => Ok(respond::broken()),
+        }
+    }
+}
+
+/// Sends one event to the upstream and settles its claim.
+async fn forward(
+    gateway: Arc<Gateway>,
+    route: Arc<Route>,
+    outgoing: Outgoing,
+    lease: Option<Lease>,
+    mut record: Record,
+) -> Answer {
+    let source = &route.source;
+    if lease.as_ref().is_some_and(|lease| lease.possible_duplicate) {
+        route.metrics.possible_duplicates.inc();
+    }
+    let Outgoing { request, share } = outgoing;
+    record.forwarding();
+    let exchanged = route.pool.exchange(request, source.upstream.timeout).await;
+    record.answered(&route.metrics);
+    drop(share);
+    let error = exchanged.as_ref().err();
+    let outcome = match (&exchanged, error) {
+        (Ok(exchange), _) if exchange.status().is_success() => Outcome::Forwarded,
+        (_, None) => Outcome::Refused,
+        (_, Some(error)) if error.is_timeout() => Outcome::Timeout,
+        (_, Some(_)) => Outcome::Unreachable,
+    };
+    let failure = match error {
+        Some(error) if error.is_ambiguous() => Failure::Ambiguous,
+        _ => Failure::Definite,
+    };
+    record.failed(error);
+    let answer = match exchanged {
+        Ok(exchange) => respond::answer(source, Ok(exchange)),
+        Err(error) => respond::answer(source, Err(&error)),
+    };
+    if let (Some(lease), Some(policy)) = (lease, &source.dedup) {
+        let now = gateway.clock.monotonic();
+        if outcome == Outcome::Forwarded {
+            gateway.dedup.commit(lease, policy.ttl, &answer, now);
+        } else {
+            gateway.dedup.release(lease, failure, policy.ttl, &answer, now);
+        }
+    }
+    record.finish(outcome, answer.status, None);
+    answer
+}
+
+/// Waits for the owner of the event, and answers what it is answered.
+async fn share_outcome(source: &Source, owner: crate::dedup::Waiter, record: &mut Record) -> Reply {
+    match timeout(source.wait, owner).await {
+        Ok(Ok(answer)) => {
+            let outcome = if answer.status.is_success() { Outcome::SharedSuccess } else { Outcome::SharedFailure };
+            record.finish(outcome, answer.status, None);
+            respond::with_answer(answer)
+        }
+        Ok(Err(_)) | Err(_) => finish_busy(record),
+    }
+}
+
+fn finish_busy(record: &mut Record) -> Reply {
+    let reply = respond::busy();
+    record.finish(Outcome::Busy, reply.status(), None);
+    reply
+}
+
+impl Routes {
+    fn new(settings: Arc<Settings>, metrics: &Metrics) -> Arc<Self> {
+        let route = |source: &Arc<Source>| {
+            let upstream = &source.upstream;
+            let pool = Pool::new(upstream.url.target.clone(), upstream.roots.clone(), upstream.connect_timeout);
+            let route = Route { source: Arc::clone(source), pool, metrics: metrics.source(&source.name) };
+            (source.path.clone(), Arc::new(route))
+        };
+        let by_path = settings.sources.iter().map(route).collect();
+        Arc::new(Self { by_path, nowhere: metrics.source(""), settings })
+    }
+}
+
+/// A rejection on its way to becoming a response.
+struct Refusal {
+    rejection: Rejection,
+    route: Option<Arc<Route>>,
+    body_was_read: bool,
+}
+
+impl Refusal {
+    fn at(route: &Arc<Route>, rejection: Rejection) -> Self {
+        Self { rejection, route: Some(Arc::clone(route)), body_was_read: false }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, route: None, body_was_read: false }
+    }
+}

@@ -1,0 +1,119 @@
+//! Which client addresses a source accepts.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Addresses and networks, IPv4-mapped IPv6 already written as IPv4.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// True if `address`, which is canonical, is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
+    }
+}
+
+impl From<Vec<IpNet>> for Networks {
+    fn from(nets: Vec<IpNet>) -> Self {
+        Self(nets)
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(|net| format!("\"{net}\"")).collect();
+        write!(f, "[{}]", texts.join(", "))
+    }
+}
+
+/// Which client addresses a source accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allow {
+    /// Written `allow = "any"`. An empty list is an error, so a list that loses its last entry never opens the door.
+    Any,
+    Only(Networks),
+}
+
+impl Allow {
+    /// True if `client`, which is canonical, may come in.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(networks) => networks.contain(client),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::preset::{Preset, parse_net};
+
+    fn allow_of(provider: &str) -> Allow {
+        Allow::Only(Preset::find(provider).expect("a preset").profile.addresses.clone().into())
+    }
+
+    fn admits(allow: &Allow, client: &str) -> bool {
+        allow.admits(client.parse::<IpAddr>().expect("an address").to_canonical())
+    }
+
+    #[test]
+    fn the_published_lists_are_exact() {
+        // Seed checklist VGS-80 to VGS-88, CYB-02, VAN-71: first and last address of each, and their neighbours.
+        let cases = [
+            (
+                "vgs",
+                &[
+                    "44.228.126.217",
+                    "50.112.21.217",
+                    "52.24.126.164",
+                    "54.148.139.208",
+                    "54.164.207.221",
+                    "54.90.7.123",
+                    "::ffff:44.228.126.217",
+                    "2600:1f24:64:8000::",
+                    "2600:1f24:64:8fff:ffff:ffff:ffff:ffff",
+                    "2600:1f28:37:4000::",
+                    "2600:1f28:37:4fff:ffff:ffff:ffff:ffff",
+                ][..],
+                &[
+                    "44.228.126.216",
+                    "44.228.126.218",
+                    "2600:1f24:64:7fff:ffff:ffff:ffff:ffff",
+                    "2600:1f24:64:9000::",
+                    "2600:1f28:37:5000::",
+                    "127.0.0.1",
+                    "::1",
+                ][..],
+            ),
+            (
+                "cyberark-vaas",
+                &["54.152.176.29", "35.168.251.228", "54.88.235.205", "::ffff:54.88.235.205"],
+                &["54.152.176.28", "54.152.176.30", "10.0.0.1"],
+            ),
+            (
+                "vantastatus",
+                &["91.234.56.0", "91.234.56.255", "185.12.78.0", "185.12.78.255"],
+                &["91.234.55.255", "91.234.57.0", "185.12.77.255", "185.12.79.0"],
+            ),
+        ];
+        for (provider, inside, outside) in cases {
+            let allow = allow_of(provider);
+            for client in inside {
+                assert!(admits(&allow, client), "{provider} {client}");
+            }
+            for client in outside {
+                assert!(!admits(&allow, client), "{provider} {client}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_is_everybody() {
+        assert!(admits(&Allow::Any, "203.0.113.9"));
+        assert!(!admits(&Allow::Only(vec![parse_net("192.0.2.0/24").expect("a net")].into()), "203.0.113.9"));
+    }
+}

@@ -1,0 +1,262 @@
+//! What the upstream gets: the body byte for byte, the provider's headers, and what we say of the request.
+
+use std::net::IpAddr;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http_body_util::Full;
+use smallvec::SmallVec;
+
+use super::receive::{Received, Share};
+use super::source::{Source, Upstream};
+use super::verify::Admitted;
+
+const SOURCE: HeaderName = HeaderName::from_static("hookward-source");
+const VERIFIED: HeaderName = HeaderName::from_static("hookward-verified");
+const EVENT_ID: HeaderName = HeaderName::from_static("hookward-event-id");
+const POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("hookward-possible-duplicate");
+const REJECTION: HeaderName = HeaderName::from_static("hookward-rejection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that concern one connection only (RFC 9110, 7.6.1), and the framing, which is written anew.
+static HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    CONTENT_LENGTH,
+];
+
+/// Headers by which frameworks let a client rewrite the request that they see.
+pub static REWRITING: [HeaderName; 7] = [
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-override-url"),
+];
+
+/// What is said of the connection that a request came by.
+#[derive(Debug, Clone)]
+pub struct Via {
+    pub client: IpAddr,
+    /// `http` or `https`, as the provider used it.
+    pub proto: HeaderValue,
+    /// The host that the provider asked for; `None` where it named none.
+    pub host: Option<HeaderValue>,
+}
+
+impl Via {
+    /// What the gateway saw itself, or what a trusted proxy says in `headers`.
+    pub fn new(client: IpAddr, tls: bool, trusted: bool, headers: &HeaderMap) -> Self {
+        let said = |name| headers.get(name).filter(|_| trusted).cloned();
+        let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
+        Self {
+            client,
+            proto: said(X_FORWARDED_PROTO).unwrap_or(proto),
+            host: said(X_FORWARDED_HOST).or_else(|| headers.get(HOST).cloned()),
+        }
+    }
+}
+
+/// A request on its way to the upstream. The share of the budget is held until it is done with.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub request: Request<Full<bytes::Bytes>>,
+    pub share: Share,
+}
+
+/// The upstream's request for an admitted one.
+pub fn outgoing(source: &Source, admitted: Admitted, via: Via, possible_duplicate: bool) -> Outgoing {
+    let received = match admitted {
+        Admitted::Verified(verified) => {
+            let (mut received, verified_by, event_id) = verified.into_parts();
+            prepare(&mut received, source, via);
+            let headers = &mut received.parts.headers;
+            headers.insert(VERIFIED, verified_by);
+            if let Some(event_id) = event_id {
+                headers.insert(EVENT_ID, event_id);
+            }
+            if possible_duplicate {
+                headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
+            }
+            received
+        }
+        Admitted::Shadowed(shadowed) => {
+            let (mut received, rejection) = shadowed.into_parts();
+            prepare(&mut received, source, via);
+            let reason = HeaderValue::from_static(rejection.reason().as_str());
+            received.parts.headers.insert(REJECTION, reason);
+            received
+        }
+    };
+    let Received { mut parts, body, share, .. } = received;
+    parts.uri = target(&source.upstream, parts.uri.query());
+    parts.version = http::Version::HTTP_11;
+    parts.extensions.clear();
+    Outgoing { request: Request::from_parts(parts, Full::new(body)), share }
+}
+
+/// The upstream's own path with the request's query, verbatim.
+fn target(upstream: &Upstream, query: Option<&str>) -> Uri {
+    let Some(query) = query else {
+        return upstream.path.clone();
+    };
+    let path_and_query = PathAndQuery::try_from(format!("{}?{query}", upstream.url.path));
+    path_and_query.map_or_else(|_| upstream.path.clone(), Uri::from)
+}
+
+/// Takes out of the client's headers what is not for the upstream, and puts in what is said of the connection.
+fn prepare(received: &mut Received, source: &Source, via: Via) {
+    let headers = &mut received.parts.headers;
+    drop_hop_by_hop(headers);
+    drop_ours(headers);
+    for name in [EXPECT, FORWARDED, X_REAL_IP] {
+        headers.remove(name);
+    }
+    for name in &REWRITING {
+        if !source.upstream.pass_headers.contains(name) {
+            headers.remove(name);
+        }
+    }
+    if source.authorization.as_ref().is_some_and(|authorization| !authorization.pass) {
+        headers.remove(AUTHORIZATION);
+    }
+    headers.insert(HOST, source.upstream.host.clone());
+    headers.insert(SOURCE, source_name(source));
+    headers.insert(X_FORWARDED_FOR, address(via.client));
+    headers.insert(X_FORWARDED_PROTO, via.proto);
+    if let Some(host) = via.host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    if !headers.get(&X_REQUEST_ID).is_some_and(is_request_id) {
+        let id = format!("{:032x}", fastrand::u128(..));
+        headers.insert(X_REQUEST_ID, HeaderValue::try_from(id).expect("hex is visible ASCII"));
+    }
+    if !headers.get(&TRACEPARENT).is_some_and(is_traceparent) {
+        // A new trace, not sampled.
+        let parent = format!("00-{:032x}-{:016x}-00", fastrand::u128(1..), fastrand::u64(1..));
+        headers.insert(TRACEPARENT, HeaderValue::try_from(parent).expect("hex is visible ASCII"));
+    }
+}
+
+fn source_name(source: &Source) -> HeaderValue {
+    HeaderValue::from_str(&source.name).expect("a source's name is kebab-case")
+}
+
+fn address(address: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(address.to_string()).expect("an address is visible ASCII")
+}
+
+/// Drops the headers that concern one connection only, those that `Connection` names among them.
+pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
+    for value in headers.get_all(CONNECTION) {
+        let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        named.extend(tokens.filter_map(|token| HeaderName::from_bytes(token).ok()));
+    }
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Drops what only we may say, and names with an underscore: CGI-like upstreams read `x_forwarded_for` as its twin.
+fn drop_ours(headers: &mut HeaderMap) {
+    let is_ours = |name: &str| {
+        name.starts_with("hookward-") || name.starts_with("x-forwarded-") || name.bytes().any(|byte| byte == b'_')
+    };
+    let ours: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// 1 to 128 of the characters that ids are made of.
+fn is_request_id(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    (1..=128).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b))
+}
+
+/// Version 00 of W3C Trace Context: `00-<32 hex>-<16 hex>-<2 hex>`, lower case.
+fn is_traceparent(value: &HeaderValue) -> bool {
+    let mut parts = value.as_bytes().split(|byte| *byte == b'-');
+    let hex = |part: Option<&[u8]>, length: usize| {
+        part.is_some_and(|part| {
+            part.len() == length && part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+        })
+    };
+    parts.next() == Some(b"00")
+        && hex(parts.next(), 32)
+        && hex(parts.next(), 16)
+        && hex(parts.next(), 2)
+        && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).expect("a name"), value.parse().expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn connection_drops_what_it_names() {
+        let mut map = headers(&[
+            ("connection", "close, X-Secret"),
+            ("connection", ",x-b"),
+            ("x-secret", "1"),
+            ("x-b", "1"),
+            ("te", "gzip"),
+            ("x-c", "1"),
+        ]);
+        drop_hop_by_hop(&mut map);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-c"]);
+    }
+
+    #[test]
+    fn nobody_else_speaks_for_the_gateway() {
+        let mut map = headers(&[
+            ("hookward-verified", "forged"),
+            ("hookward_verified", "forged"),
+            ("x_forwarded_for", "1"),
+            ("x-forwarded-port", "1"),
+            ("x-other", "1"),
+        ]);
+        drop_ours(&mut map);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
+    }
+
+    #[test]
+    fn ids_from_outside_are_kept_only_if_they_are_plain() {
+        let is_id = |text: &str| is_request_id(&text.parse().expect("a value"));
+        assert!(
+            is_id("req-1.2_3") && !is_id("") && !is_id("a b") && !is_id(&"a".repeat(129)) && is_id(&"a".repeat(128))
+        );
+        let is_parent = |text: &str| is_traceparent(&text.parse().expect("a value"));
+        assert!(is_parent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assert!(!is_parent("00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01") && !is_parent("00-1-1-1"));
+    }
+}

@@ -1,0 +1,104 @@
+//! Every response on the gateway's port is made here.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+
+use super::source::Source;
+use crate::dedup::Answer;
+use crate::egress::{Exchange, ExchangeError};
+use crate::rejection::Rejection;
+
+/// A response with its body, as the server sends it.
+pub type Reply = Response<Full<Bytes>>;
+
+/// When a sender that is asked to come back should.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A refusal: its status and its fixed phrase. The connection is closed where a body may be left unread.
+pub fn rejected(rejection: &Rejection, methods: &[Method], close: bool) -> Reply {
+    let mut reply = phrase(rejection.status(), rejection.phrase());
+    let headers = reply.headers_mut();
+    match rejection {
+        Rejection::MethodNotAllowed => {
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            let names = HeaderValue::try_from(names.join(", ")).expect("methods are tokens");
+            headers.insert(ALLOW, names);
+        }
+        Rejection::Overloaded => {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        _ => {}
+    }
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}
+
+/// To a duplicate of a finished event, or a challenge: what the source counts as accepted.
+pub fn accepted(source: &Source) -> Reply {
+    let mut reply = Reply::default();
+    *reply.status_mut() = source.accepted_status();
+    reply
+}
+
+/// To a copy whose owner is still at work: come back.
+pub fn busy() -> Reply {
+    let mut reply = phrase(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    reply.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    reply
+}
+
+/// What the upstream said of an event, or what is said in its place: to the owner and to every copy alike.
+///
+/// A 2xx becomes the source's `accepted` status where it has one. 3xx and 410 become 502: a sender would follow the
+/// one and unsubscribe for the other. Everything else passes.
+pub fn answer(source: &Source, exchanged: Result<Exchange, &ExchangeError>) -> Answer {
+    let (mut parts, body) = match exchanged {
+        Ok(exchange) => exchange.into_parts(),
+        Err(error) if error.is_timeout() => return in_its_place(StatusCode::GATEWAY_TIMEOUT),
+        Err(_) => return in_its_place(StatusCode::BAD_GATEWAY),
+    };
+    let status = parts.status;
+    if status.is_success() {
+        let status = source.accepted.unwrap_or(status);
+        super::forward::drop_hop_by_hop(&mut parts.headers);
+        return Answer { status, headers: parts.headers, body };
+    }
+    if (status.is_client_error() || status.is_server_error()) && status != StatusCode::GONE {
+        super::forward::drop_hop_by_hop(&mut parts.headers);
+        return Answer { status, headers: parts.headers, body };
+    }
+    in_its_place(StatusCode::BAD_GATEWAY)
+}
+
+/// An answer as a response.
+pub fn with_answer(answer: Answer) -> Reply {
+    let mut reply = Reply::new(Full::new(answer.body));
+    *reply.status_mut() = answer.status;
+    *reply.headers_mut() = answer.headers;
+    reply
+}
+
+/// To the one whose work came to a sudden end: its outcome is unknown.
+pub fn broken() -> Reply {
+    phrase(StatusCode::BAD_GATEWAY, "Bad Gateway")
+}
+
+fn in_its_place(status: StatusCode) -> Answer {
+    let text = status.canonical_reason().unwrap_or_default();
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(CONTENT_TYPE, TEXT);
+    Answer { status, headers, body: Bytes::from_static(text.as_bytes()) }
+}
+
+fn phrase(status: StatusCode, text: &'static str) -> Reply {
+    let mut reply = Reply::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, TEXT);
+    reply
+}

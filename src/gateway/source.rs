@@ -1,0 +1,198 @@
+//! A source: who sends webhooks to us, how they prove it, and where they go.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use subtle::ConstantTimeEq;
+
+use super::allow::Allow;
+pub use super::forward::REWRITING;
+use crate::egress::{Roots, Url};
+use crate::rejection::Rejection;
+use crate::signature::preset::{Challenge, DedupPolicy};
+use crate::signature::secret::Secret;
+use crate::signature::{Scheme, Verifier};
+
+/// Who sends webhooks to us: path, allowlist, scheme, secrets, upstream.
+#[derive(Debug)]
+pub struct Source {
+    pub name: String,
+    /// Matched exactly, case-sensitively, without the query.
+    pub path: String,
+    /// The preset's slug, or `custom`.
+    pub provider: String,
+    pub methods: Vec<Method>,
+    pub allow: Allow,
+    pub authorization: Option<Authorization>,
+    pub proof: Proof,
+    /// `None` where every request is forwarded.
+    pub dedup: Option<DedupPolicy>,
+    pub challenge: Option<Challenge>,
+    /// In bytes.
+    pub max_body: u64,
+    /// Replaces any 2xx of the upstream.
+    pub accepted: Option<StatusCode>,
+    /// False where requests are judged and forwarded all the same.
+    pub enforce: bool,
+    /// How long the owner of an event has to settle it.
+    pub lease: Duration,
+    /// How long a copy waits for the owner.
+    pub wait: Duration,
+    pub upstream: Upstream,
+    /// `hookward-verified`, by the place of the key that matched.
+    pub verified_by: Vec<HeaderValue>,
+}
+
+/// What proves that a message is the provider's.
+#[derive(Debug)]
+pub enum Proof {
+    Signature(Verifier),
+    /// `signature = "none"`: the address list or the `Authorization` header alone. Ids are read all the same.
+    Elsewhere(Scheme),
+}
+
+/// The operator's service that a source's messages go to.
+#[derive(Debug)]
+pub struct Upstream {
+    pub url: Url,
+    /// Its path as a request's target, made once.
+    pub path: Uri,
+    pub host: HeaderValue,
+    pub roots: Option<Roots>,
+    pub connect_timeout: Duration,
+    /// From forwarding to the end of the answer, connecting included.
+    pub timeout: Duration,
+    /// Headers that are passed on although frameworks let a client rewrite the request by them.
+    pub pass_headers: Vec<HeaderName>,
+}
+
+/// The schemes of an `Authorization` header that a source may require.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationScheme {
+    Bearer,
+    /// The secret is `user:password`.
+    Basic,
+    Splunk,
+}
+
+impl AuthorizationScheme {
+    /// The words of the configuration.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("bearer", Self::Bearer), ("basic", Self::Basic), ("splunk", Self::Splunk)];
+}
+
+/// An `Authorization` header that requests must carry.
+#[derive(Debug)]
+pub struct Authorization {
+    pub scheme: AuthorizationScheme,
+    credential: Secret,
+    /// True if the header is passed on to the upstream.
+    pub pass: bool,
+}
+
+impl Authorization {
+    /// Requires `secret` under `scheme`.
+    pub fn new(scheme: AuthorizationScheme, secret: &Secret, pass: bool) -> Self {
+        let credential = match scheme {
+            AuthorizationScheme::Basic => Secret::new(STANDARD.encode(secret.expose()).into_bytes()),
+            AuthorizationScheme::Bearer | AuthorizationScheme::Splunk => secret.clone(),
+        };
+        Self { scheme, credential, pass }
+    }
+
+    /// Compares in constant time. The scheme's name is matched in any case (RFC 9110).
+    ///
+    /// # Errors
+    /// `CredentialMismatch` if the header is absent, repeated or not this credential.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(Rejection::CredentialMismatch);
+        };
+        let name: &[u8] = match self.scheme {
+            AuthorizationScheme::Bearer => b"bearer",
+            AuthorizationScheme::Basic => b"basic",
+            AuthorizationScheme::Splunk => b"splunk",
+        };
+        let value = value.as_bytes();
+        let credential = match value.split_at_checked(name.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(name) => rest.strip_prefix(b" ").unwrap_or(&[]),
+            _ => return Err(Rejection::CredentialMismatch),
+        };
+        if bool::from(credential.ct_eq(self.credential.expose())) { Ok(()) } else { Err(Rejection::CredentialMismatch) }
+    }
+}
+
+impl Source {
+    /// What the head alone can be refused for, so that no byte of a body is read in vain.
+    ///
+    /// # Errors
+    /// `ClientNotAllowed`, `CredentialMismatch`, or what [`Verifier::inspect`] says of the signature.
+    pub fn admit(&self, client: IpAddr, headers: &HeaderMap) -> Result<(), Rejection> {
+        if !self.allow.admits(client) {
+            return Err(Rejection::ClientNotAllowed(client));
+        }
+        if let Some(authorization) = &self.authorization {
+            authorization.check(headers)?;
+        }
+        match &self.proof {
+            Proof::Signature(verifier) => verifier.inspect(headers).map(|_| ()),
+            Proof::Elsewhere(_) => Ok(()),
+        }
+    }
+
+    /// The challenge that may come without a signature, if the provider has one and `rejection` is about that.
+    pub fn unsigned_challenge(&self, rejection: &Rejection) -> Option<&Challenge> {
+        let about_signature = matches!(rejection, Rejection::SignatureMissing(_) | Rejection::TimestampMissing(_));
+        self.challenge.as_ref().filter(|challenge| about_signature && !challenge.signed)
+    }
+
+    /// What a duplicate and a challenge are answered.
+    pub fn accepted_status(&self) -> StatusCode {
+        self.accepted.unwrap_or(StatusCode::OK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scheme: AuthorizationScheme, secret: &str, values: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, value.parse().expect("a value"));
+        }
+        Authorization::new(scheme, &Secret::new(secret.into()), false).check(&headers).is_ok()
+    }
+
+    #[test]
+    fn each_scheme_wants_its_own_credential() {
+        // Seed checklist CYB-20 to CYB-23.
+        assert!(check(AuthorizationScheme::Bearer, "token", &["Bearer token"]));
+        assert!(check(AuthorizationScheme::Bearer, "token", &["bearer token"]));
+        assert!(check(AuthorizationScheme::Basic, "user:password", &["Basic dXNlcjpwYXNzd29yZA=="]));
+        assert!(check(AuthorizationScheme::Splunk, "token", &["Splunk token"]));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in [
+            &[][..],
+            &[""],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer token "],
+            &["Bearertoken"],
+            &["Splunk token"],
+            &["Bearer toke"],
+            &["Bearer tokenx"],
+            &["Bearer token", "Bearer token"],
+        ] {
+            assert!(!check(AuthorizationScheme::Bearer, "token", bad), "{bad:?}");
+        }
+    }
+}
