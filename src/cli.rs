@@ -2,6 +2,7 @@
 
 mod case;
 mod check;
+mod demo;
 mod effective;
 mod health;
 mod origin;
@@ -29,6 +30,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the length of the process")]
 enum Command {
     /// Run the gateway: from a file, or as a sidecar from flags alone
     #[command(after_help = SERVE_HELP)]
@@ -42,6 +44,12 @@ enum Command {
     Check {
         #[command(flatten)]
         file: ConfigFile,
+    },
+    /// See it work: an app, the gateway and five providers on loopback, and the attacks
+    Demo {
+        /// Keep it up afterwards, with lines to try by hand, and show each request as it comes
+        #[arg(long)]
+        stay: bool,
     },
     /// Judge recorded requests, one JSON object a line, one verdict a line
     Verify {
@@ -111,6 +119,7 @@ pub fn run() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Serve { file, sidecar } => serve::run(file.path, sidecar),
         Command::Check { file } => check::run(file.path),
+        Command::Demo { stay } => demo::run(stay),
         Command::Verify { case } => case::run(&case),
         Command::Providers { command: None | Some(ProvidersCommand::List) } => providers::list(),
         Command::Providers { command: Some(ProvidersCommand::Show { slug }) } => providers::show(&slug),

@@ -49,6 +49,8 @@ pub struct ClaimKeys {
     pub key: DedupKey,
     /// A second key that only reports: a known body under a new, unsigned id.
     pub guard: Option<DedupKey>,
+    /// By which another body under the same id is noticed. Not secure, and need not be: the body is authentic.
+    pub fingerprint: u64,
 }
 
 /// A store's answer to: is this event ours to handle?
@@ -61,7 +63,10 @@ pub enum Claim {
     /// Another request is handling it, and too many are waiting for it already.
     Crowded,
     /// Handled within the window. Answer as accepted and forward nothing.
-    Committed,
+    Committed {
+        /// True if it had another body then.
+        conflict: bool,
+    },
 }
 
 /// The right and the duty to handle an event.

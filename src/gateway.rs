@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::Request;
+use http::header::EXPECT;
 use http::request::Parts;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ use crate::telemetry::metrics::{Metrics, Outcome, SourceMetrics};
 use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
 use forward::{Outgoing, Via, outgoing};
-use receive::{Budget, Received, Share, check_head, read_body};
+use receive::{Budget, Received, Share, check_head, discard, read_body};
 use record::Record;
 use respond::Reply;
 use source::Source;
@@ -157,24 +158,30 @@ impl Worker {
         let routes = self.routes();
         let mut record = Record::new(&self.gateway, Arc::clone(&routes.nowhere), connection.peer);
         let (parts, body) = request.into_parts();
-        let unread = !body.is_end_stream();
-        match self.handle(&routes, parts, body, connection, &mut record).await {
+        // Whoever asks first has not sent a body yet, and must not be told to go on.
+        let asks_first = parts.headers.contains_key(EXPECT);
+        let mut body = Some(body);
+        match self.handle(&routes, parts, &mut body, connection, &mut record).await {
             Ok(reply) => reply,
-            Err(refusal) => {
-                let methods = refusal.route.as_ref().map_or(&[][..], |route| &route.source.methods);
-                let reply = respond::rejected(&refusal.rejection, methods, unread && !refusal.body_was_read);
-                record.finish(Outcome::Rejected(refusal.rejection.reason()), reply.status(), Some(&refusal.rejection));
+            Err(Refusal { rejection, route }) => {
+                let methods = route.as_ref().map_or(&[][..], |route| &route.source.methods);
+                let unread = body.filter(|body| !body.is_end_stream());
+                let reply = respond::rejected(&rejection, methods, unread.is_some());
+                if let Some(body) = unread.filter(|_| !asks_first) {
+                    tokio::spawn(discard(body));
+                }
+                record.finish(Outcome::Rejected(rejection.reason()), reply.status(), Some(&rejection));
                 reply
             }
         }
     }
 
-    /// The walk of one webhook, top to bottom.
+    /// The walk of one webhook, top to bottom. Takes the body once it is wanted.
     async fn handle(
         self: &Arc<Self>,
         routes: &Routes,
         parts: Parts,
-        body: Incoming,
+        body: &mut Option<Incoming>,
         connection: Connection,
         record: &mut Record,
     ) -> Result<Reply, Refusal> {
@@ -183,26 +190,28 @@ impl Worker {
         record.client = client;
         let route = routes.by_path.get(parts.uri.path()).ok_or(Rejection::UnknownPath)?;
         let source = &route.source;
+        let refuse = |rejection| Refusal { rejection, route: Some(Arc::clone(route)) };
         record.enter(source, &route.metrics);
         if !source.methods.contains(&parts.method) {
-            return Err(Refusal::at(route, Rejection::MethodNotAllowed));
+            return Err(refuse(Rejection::MethodNotAllowed));
         }
-        let mut refused = source.admit(client, &parts.headers).err();
+        let refused = source.admit(client, &parts.headers).err();
         let challenge = refused.as_ref().and_then(|rejection| source.unsigned_challenge(rejection));
-        if let Some(rejection) = refused.take_if(|_| source.enforce && challenge.is_none()) {
-            return Err(Refusal::at(route, rejection));
+        let mut max = source.max_body;
+        if let Some(rejection) = refused.clone().filter(|_| source.enforce) {
+            let Some(_) = challenge else {
+                return Err(refuse(rejection));
+            };
+            max = max.min(Challenge::MAX_LEN as u64);
         }
-        let max = if challenge.is_some() && source.enforce { Challenge::MAX_LEN as u64 } else { source.max_body };
         let via = Via::new(client, connection.tls, connection.trusted, &parts.headers);
         let mut share = Share::of(&self.gateway.budget);
-        let within = routes.settings.body_timeout;
-        let body = match read_body(body, &parts.headers, max.min(source.max_body), within, &mut share).await {
-            Ok(body) => body,
-            // A body too large for the unsigned challenge is a message without its signature.
-            Err(Rejection::BodyTooLarge) if max < source.max_body => {
-                return Err(Refusal::at(route, refused.unwrap_or(Rejection::BodyTooLarge)));
-            }
-            Err(rejection) => return Err(Refusal::at(route, rejection)),
+        let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share).await;
+        let body = match (read, refused.clone()) {
+            (Ok(body), _) => body,
+            // Too large for the challenge that needs no signature: then it is the signature that is missing.
+            (Err(Rejection::BodyTooLarge), Some(rejection)) if max < source.max_body => return Err(refuse(rejection)),
+            (Err(rejection), _) => return Err(refuse(rejection)),
         };
         record.body_bytes = body.len();
         if challenge.is_some_and(|challenge| challenge.matches(&body)) {
@@ -218,7 +227,7 @@ impl Worker {
             Ok(verified) => Admitted::Verified(verified),
             Err((received, rejection)) => match Shadowed::new(source, *received, rejection.clone()) {
                 Some(shadowed) => Admitted::Shadowed(shadowed),
-                None => return Err(Refusal { body_was_read: true, ..Refusal::at(route, rejection) }),
+                None => return Err(refuse(rejection)),
             },
         };
         self.settle(route, admitted, via, record).await
@@ -255,7 +264,11 @@ impl Worker {
                 Claim::Granted(lease) => Some(lease),
                 Claim::InFlight(owner) => return Ok(share_outcome(source, owner, record).await),
                 Claim::Crowded => return Ok(finish_busy(record)),
-                Claim::Committed => {
+                Claim::Committed { conflict } => {
+                    if conflict {
+                        route.metrics.conflicts.inc();
+                        record.conflict();
+                    }
                     let reply = respond::accepted(source);
                     record.finish(Outcome::Duplicate, reply.status(), None);
                     return Ok(reply);
@@ -354,17 +367,10 @@ impl Routes {
 struct Refusal {
     rejection: Rejection,
     route: Option<Arc<Route>>,
-    body_was_read: bool,
-}
-
-impl Refusal {
-    fn at(route: &Arc<Route>, rejection: Rejection) -> Self {
-        Self { rejection, route: Some(Arc::clone(route)), body_was_read: false }
-    }
 }
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        Self { rejection, route: None, body_was_read: false }
+        Self { rejection, route: None }
     }
 }

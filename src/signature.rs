@@ -61,6 +61,8 @@ pub struct Alternative {
     signs: Template,
     key: KeyRole,
     secret: SecretForm,
+    /// True where the provider signs only if it was given a secret.
+    optional: bool,
     timestamp: Option<TimestampScheme>,
     ids: Vec<IdPlace>,
     /// Headers that only its siblings read: beside this one they would make two messages of one.
@@ -160,6 +162,12 @@ impl Scheme {
     /// The tolerance of its timestamps; `None` where it has none.
     pub fn tolerance(&self) -> Option<std::time::Duration> {
         self.alternatives.iter().filter_map(|alternative| Some(alternative.timestamp.as_ref()?.tolerance)).min()
+    }
+
+    /// True where the provider signs only if it was given a secret: elsewhere an address list never replaces the
+    /// signature.
+    pub fn is_optional(&self) -> bool {
+        self.alternatives.iter().all(|alternative| alternative.optional)
     }
 
     /// The event id of a message that something other than a signature vouches for.

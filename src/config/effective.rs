@@ -84,6 +84,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
         None => writeln!(text, "# accepted: the upstream's own 2xx, 200 for duplicates")?,
     }
     writeln!(text, "enforce = {}", source.enforce)?;
+    writeln!(text, "cross_check = \"{}\"", if source.cross_checks.is_empty() { "off" } else { "enforce" })?;
     match &source.dedup {
         None => writeln!(text, "dedup = \"off\""),
         Some(policy) => {

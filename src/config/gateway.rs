@@ -106,10 +106,11 @@ fn read_client_ip(reader: Reader<'_>) -> Option<ClientIp> {
     if !reader.has("trusted_proxies") {
         reader.missing("trusted_proxies", "[\"10.0.0.0/8\"]");
     }
-    let kinds: [(&str, fn(Networks) -> ClientIp); 3] = [
-        ("x-forwarded-for", ClientIp::XForwardedFor),
-        ("forwarded", ClientIp::Forwarded),
-        ("proxy-protocol", ClientIp::ProxyProtocol),
+    type Kind = fn(Networks) -> ClientIp;
+    let kinds = [
+        ("x-forwarded-for", ClientIp::XForwardedFor as Kind),
+        ("forwarded", ClientIp::Forwarded as Kind),
+        ("proxy-protocol", ClientIp::ProxyProtocol as Kind),
     ];
     let from = reader.choice("from", &kinds);
     if !reader.has("from") {

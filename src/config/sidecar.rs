@@ -9,43 +9,43 @@ use crate::document::{Node, Place, Table, Value};
 #[command(next_help_heading = "Sidecar form: one source, no file")]
 pub struct Sidecar {
     /// Whose webhooks these are; `hookward providers` lists them
-    #[arg(long, env = "HOOKWARD_PROVIDER", value_name = "SLUG")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_PROVIDER", value_name = "SLUG")]
     pub provider: Option<String>,
     /// Name of the environment variable that holds the secret; repeat it while rotating
-    #[arg(long, env = "HOOKWARD_SECRET_ENV", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_SECRET_ENV", value_name = "NAME", value_delimiter = ',')]
     pub secret_env: Vec<String>,
     /// File that holds the secret; repeat it while rotating
-    #[arg(long, env = "HOOKWARD_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
     pub secret_file: Vec<String>,
     /// Where genuine webhooks go, for example http://127.0.0.1:3000/webhooks
-    #[arg(long, env = "HOOKWARD_UPSTREAM", value_name = "URL")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
     /// Address and port to listen on [default: 0.0.0.0:8080]
-    #[arg(long, env = "HOOKWARD_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<String>,
     /// Path that webhooks come to [default: /]
-    #[arg(long, env = "HOOKWARD_PATH", value_name = "PATH")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_PATH", value_name = "PATH")]
     pub path: Option<String>,
     /// Client addresses: provider, any, or addresses and networks [default: any]
-    #[arg(long, env = "HOOKWARD_ALLOW", value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_ALLOW", value_name = "LIST", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// How far a timestamp may be from now [default: the provider's]
-    #[arg(long, env = "HOOKWARD_TOLERANCE", value_name = "DURATION")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_TOLERANCE", value_name = "DURATION")]
     pub tolerance: Option<String>,
     /// How long a finished event is remembered [default: the provider's]
-    #[arg(long, env = "HOOKWARD_DEDUP_TTL", value_name = "DURATION")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_DEDUP_TTL", value_name = "DURATION")]
     pub dedup_ttl: Option<String>,
     /// Where events are remembered: memory, or off [default: memory]
-    #[arg(long, env = "HOOKWARD_DEDUP", value_name = "STORE")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_DEDUP", value_name = "STORE")]
     pub dedup: Option<String>,
     /// What names the client: x-forwarded-for, forwarded or proxy-protocol [default: the connection]
-    #[arg(long, env = "HOOKWARD_CLIENT_IP", value_name = "FROM")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_CLIENT_IP", value_name = "FROM")]
     pub client_ip: Option<String>,
     /// Proxies that may name the client
-    #[arg(long, env = "HOOKWARD_TRUSTED_PROXY", value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_TRUSTED_PROXY", value_name = "LIST", value_delimiter = ',')]
     pub trusted_proxy: Vec<String>,
     /// Address and port for metrics and health [default: none]
-    #[arg(long, env = "HOOKWARD_ADMIN", value_name = "ADDRESS")]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_ADMIN", value_name = "ADDRESS")]
     pub admin: Option<String>,
 }
 

@@ -61,6 +61,7 @@ pub fn read(
     let accepted =
         reader.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
     let off = reader.choice("dedup", &[("on", false), ("off", true)]).unwrap_or(false);
+    let cross_check = reader.choice("cross_check", &[("off", false), ("enforce", true)]).unwrap_or(false);
     let dedup_ttl = positive(reader, "dedup_ttl");
     let missing_id = reader.choice("missing_id", &MissingId::WORDS);
     let replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS);
@@ -86,6 +87,11 @@ pub fn read(
     let authorization = authorization.map(|(authorization, _)| authorization);
     let proof = read_proof(reader, &profile, named, &allow, authorization.as_ref());
 
+    if cross_check && profile.repeats.is_empty() {
+        let text = "cross_check: this provider repeats nothing of the body in its headers";
+        reader.fault(reader.place_of("cross_check"), text);
+    }
+
     let (url, proof) = (upstream?, proof?);
     let source = Source {
         verified_by: verified_by(provider, &proof),
@@ -98,6 +104,7 @@ pub fn read(
         proof,
         dedup: (!off).then_some(dedup),
         challenge: profile.challenge.clone(),
+        cross_checks: if cross_check { profile.repeats.clone() } else { Vec::new() },
         max_body,
         accepted: accepted.or(profile.accepted),
         enforce,
@@ -270,6 +277,10 @@ fn read_proof(
         let place = reader.place_of("signature");
         if reader.has("secrets") {
             reader.fault(place, "signature: \"none\" and secrets exclude each other");
+            return None;
+        }
+        if !profile.scheme.is_optional() {
+            reader.fault(place, "signature: this provider signs every request, nothing else may replace that");
             return None;
         }
         if authorization.is_none() && matches!(allow, Some(Allow::Any)) {

@@ -123,6 +123,11 @@ fn a_source_without_a_signature_needs_another_door() {
         faults(&format!("{text}{rest}"))
     };
     assert!(unsigned("")[0].contains("lets anybody in"), "{:?}", unsigned(""));
+    // VAN-72: addresses alone never stand for a signature that the provider promises.
+    let vanta =
+        with("signature = \"none\"").replace("secrets = [{ env = \"SECRET\" }]\n", "").replace("stripe", "vantastatus");
+    let found = faults(&vanta.replace("allow = \"any\"", "allow = \"provider\""));
+    assert!(found[0].contains("signs every request"), "{found:?}");
     assert_eq!(unsigned("authorization = { scheme = \"bearer\", env = \"SECRET\" }\n"), [""; 0]);
     assert!(unsigned("authorization = { scheme = \"basic\", env = \"SECRET\" }\n")[0].contains("user:password"));
     let other = unsigned("authorization = { scheme = \"digest\", env = \"SECRET\" }\n");
@@ -201,5 +206,5 @@ fn faults_in_flags_name_the_flag() {
     };
     let config = Config::from_flags(&flags, &environment()).expect("good flags");
     assert_eq!(config.gateway.sources[0].path, "/");
-    assert!(config.effective.contains("allow = [\"203.0.113.0/24\", \"2001:db8::1/128\"]"), "{}", config.effective);
+    assert!(config.effective.contains("allow = [\"203.0.113.0/24\", \"2001:db8::1\"]"), "{}", config.effective);
 }

@@ -50,6 +50,7 @@ struct InFlight {
 #[derive(Debug, Clone, Copy)]
 struct Finished {
     kind: Kind,
+    fingerprint: u64,
     until: Duration,
     ttl: Duration,
 }
@@ -84,8 +85,8 @@ impl Memory {
     pub(super) fn claim(&self, keys: ClaimKeys, lease: Duration, now: Duration) -> Claim {
         let mut shard = self.shard(keys.key);
         let finished = self.finished(keys.key, now);
-        if finished == Some(Kind::Committed) {
-            return Claim::Committed;
+        if let Some(Finished { kind: Kind::Committed, fingerprint, .. }) = finished {
+            return Claim::Committed { conflict: fingerprint != keys.fingerprint };
         }
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
         let claimed = InFlight { token, lease_until: now + lease, waiters: Vec::new() };
@@ -112,18 +113,19 @@ impl Memory {
             }
         };
         drop(shard);
-        let known_body = keys.guard.is_some_and(|guard| self.finished(guard, now) == Some(Kind::Committed));
-        let possible_duplicate = stolen || known_body || finished == Some(Kind::Attempted);
+        // What is finished here and not committed was attempted.
+        let known_body = keys.guard.is_some_and(|guard| self.finished(guard, now).is_some());
+        let possible_duplicate = stolen || known_body || finished.is_some();
         Claim::Granted(Lease { keys, token, possible_duplicate })
     }
 
     pub(super) fn commit(&self, lease: Lease, ttl: Duration, answer: &Answer, now: Duration) {
         let mut shard = self.shard(lease.keys.key);
-        self.finish(lease.keys.key, Kind::Committed, ttl, now);
+        self.finish(lease.keys.key, Kind::Committed, lease.keys.fingerprint, ttl, now);
         let waiters = take_waiters(&mut shard, &lease);
         drop(shard);
         if let Some(guard) = lease.keys.guard {
-            self.finish(guard, Kind::Committed, ttl, now);
+            self.finish(guard, Kind::Committed, lease.keys.fingerprint, ttl, now);
         }
         tell(waiters, answer);
     }
@@ -133,7 +135,7 @@ impl Memory {
         let waiters = take_waiters(&mut shard, &lease);
         // A thief may have committed in the meantime; a success is a fact and stays.
         if failure == Failure::Ambiguous && self.finished(lease.keys.key, now).is_none() {
-            self.finish(lease.keys.key, Kind::Attempted, ttl, now);
+            self.finish(lease.keys.key, Kind::Attempted, lease.keys.fingerprint, ttl, now);
         }
         drop(shard);
         tell(waiters, answer);
@@ -143,12 +145,12 @@ impl Memory {
         MemoryStats { entries: self.finished.entry_count(), evictions: self.evictions.load(Ordering::Relaxed) }
     }
 
-    fn finished(&self, key: DedupKey, now: Duration) -> Option<Kind> {
-        self.finished.get(&key).filter(|finished| now < finished.until).map(|finished| finished.kind)
+    fn finished(&self, key: DedupKey, now: Duration) -> Option<Finished> {
+        self.finished.get(&key).filter(|finished| now < finished.until)
     }
 
-    fn finish(&self, key: DedupKey, kind: Kind, ttl: Duration, now: Duration) {
-        self.finished.insert(key, Finished { kind, until: now + ttl, ttl });
+    fn finish(&self, key: DedupKey, kind: Kind, fingerprint: u64, ttl: Duration, now: Duration) {
+        self.finished.insert(key, Finished { kind, fingerprint, until: now + ttl, ttl });
     }
 
     fn shard(&self, key: DedupKey) -> MutexGuard<'_, HashMap<DedupKey, InFlight>> {
@@ -206,7 +208,7 @@ mod tests {
     }
 
     fn keys(name: u8) -> ClaimKeys {
-        ClaimKeys { key: DedupKey([name; 16]), guard: None }
+        ClaimKeys { key: DedupKey([name; 16]), guard: None, fingerprint: 7 }
     }
 
     fn answer(status: u16) -> Answer {
@@ -226,9 +228,19 @@ mod tests {
         let memory = Memory::new(100);
         let lease = granted(&memory, keys(1), at(0));
         memory.commit(lease, TTL, &answer(200), at(1));
-        assert!(matches!(memory.claim(keys(1), LEASE, at(3600)), Claim::Committed));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(3600)), Claim::Committed { .. }));
         assert!(matches!(memory.claim(keys(1), LEASE, at(3601)), Claim::Granted(_)));
         assert!(matches!(memory.claim(keys(2), LEASE, at(1)), Claim::Granted(_)), "another event");
+    }
+
+    #[test]
+    fn another_body_under_the_same_id_is_noticed() {
+        let memory = Memory::new(100);
+        let lease = granted(&memory, keys(1), at(0));
+        memory.commit(lease, TTL, &answer(200), at(1));
+        let other = ClaimKeys { fingerprint: 8, ..keys(1) };
+        assert!(matches!(memory.claim(keys(1), LEASE, at(2)), Claim::Committed { conflict: false }));
+        assert!(matches!(memory.claim(other, LEASE, at(2)), Claim::Committed { conflict: true }));
     }
 
     #[test]
@@ -278,7 +290,7 @@ mod tests {
         assert!(thief.possible_duplicate);
         memory.commit(late, TTL, &answer(200), at(31));
         memory.release(thief, Failure::Definite, TTL, &answer(500), at(32));
-        assert!(matches!(memory.claim(keys(1), LEASE, at(33)), Claim::Committed));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(33)), Claim::Committed { .. }));
     }
 
     #[test]
@@ -306,7 +318,7 @@ mod tests {
         for name in 0..200 {
             let lease = granted(&memory, keys(name), at(0));
             memory.commit(lease, TTL, &answer(200), at(0));
-            assert!(matches!(memory.claim(keys(name), LEASE, at(0)), Claim::Committed), "{name}");
+            assert!(matches!(memory.claim(keys(name), LEASE, at(0)), Claim::Committed { .. }), "{name}");
         }
         memory.finished.run_pending_tasks();
         assert_eq!(memory.stats(), MemoryStats { entries: 10, evictions: 190 });

@@ -24,7 +24,11 @@ impl From<Vec<IpNet>> for Networks {
 
 impl fmt::Display for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<String> = self.0.iter().map(|net| format!("\"{net}\"")).collect();
+        let text = |net: &IpNet| match net.prefix_len() == net.max_prefix_len() {
+            true => format!("\"{}\"", net.addr()),
+            false => format!("\"{net}\""),
+        };
+        let texts: Vec<String> = self.0.iter().map(text).collect();
         write!(f, "[{}]", texts.join(", "))
     }
 }

@@ -12,6 +12,9 @@ use crate::rejection::Rejection;
 /// More hops than this are refused rather than walked.
 const MAX_HOPS: usize = 64;
 
+/// So is a header line that is longer than so many hops could be.
+const MAX_LINE: usize = 64 * MAX_HOPS;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How the client's address is found.
@@ -65,11 +68,15 @@ fn walk(
     let unreadable = || Rejection::MalformedRequest("the proxy's client address cannot be read");
     let mut client = peer;
     let mut hops = 0;
+    let too_many = || Rejection::MalformedRequest("too many proxies in a row");
     for line in headers.get_all(name).iter().rev() {
+        if line.len() > MAX_LINE {
+            return Err(too_many());
+        }
         for hop in line.to_str().map_err(|_| unreadable())?.rsplit(',') {
             hops += 1;
             if hops > MAX_HOPS {
-                return Err(Rejection::MalformedRequest("too many proxies in a row"));
+                return Err(too_many());
             }
             client = read(hop.trim()).ok_or_else(unreadable)?.to_canonical();
             if !trusted.contain(client) {

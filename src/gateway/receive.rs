@@ -126,13 +126,13 @@ fn is_length(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || text[0] != b'0')
 }
 
-/// Reads a body of at most `max` bytes within `within`.
+/// Takes the body and reads it, at most `max` bytes within `within`. Leaves it there if its header alone refuses it.
 ///
 /// # Errors
 /// `BodyTooLarge` (by its header alone where it has one), `BodyTimeout`, `Overloaded`, `MalformedRequest` where it
 /// breaks off.
 pub async fn read_body(
-    body: Incoming,
+    body: &mut Option<Incoming>,
     headers: &HeaderMap,
     max: u64,
     within: Duration,
@@ -142,13 +142,37 @@ pub async fn read_body(
     if length.is_some_and(|length| length > max) {
         return Err(Rejection::BodyTooLarge);
     }
-    match timeout(within, collect(body, length.unwrap_or(0), max, share)).await {
-        Ok(body) => body,
-        Err(_) => Err(Rejection::BodyTimeout),
-    }
+    let Some(incoming) = body else {
+        return Ok(Bytes::new());
+    };
+    let whole = match timeout(within, collect(incoming, length.unwrap_or(0), max, share)).await {
+        Ok(whole) => whole?,
+        Err(_) => return Err(Rejection::BodyTimeout),
+    };
+    *body = None;
+    Ok(whole)
 }
 
-async fn collect(mut body: Incoming, expected: u64, max: u64, share: &mut Share) -> Result<Bytes, Rejection> {
+/// Reads on after a refusal, within bounds: a client that is still writing would otherwise find its connection reset
+/// and never see the answer.
+pub async fn discard(mut body: Incoming) {
+    const MOST: usize = 4 << 20;
+    const LONGEST: Duration = Duration::from_secs(2);
+    let read = async {
+        let mut left = MOST;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Whether it came to its end makes no difference: the connection is closed.
+    let _ = timeout(LONGEST, read).await;
+}
+
+async fn collect(body: &mut Incoming, expected: u64, max: u64, share: &mut Share) -> Result<Bytes, Rejection> {
     share.grow_to(expected)?;
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -68,6 +68,16 @@ impl Record {
         }
     }
 
+    /// It is a duplicate by its id, and not by its body.
+    pub fn conflict(&self) {
+        warn!(
+            source.name = self.source_name(),
+            event.id = self.event_id(),
+            client.address = %self.client,
+            "Duplicate has another body than the event first seen under its id"
+        );
+    }
+
     /// Hands the record on to the task that forwards. What is left behind tells nothing.
     pub fn take(&mut self) -> Self {
         Self {

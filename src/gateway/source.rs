@@ -13,6 +13,7 @@ use super::allow::Allow;
 pub use super::forward::REWRITING;
 use crate::egress::{Roots, Url};
 use crate::rejection::Rejection;
+use crate::signature::json::Pointer;
 use crate::signature::preset::{Challenge, DedupPolicy};
 use crate::signature::secret::Secret;
 use crate::signature::{Scheme, Verifier};
@@ -32,6 +33,8 @@ pub struct Source {
     /// `None` where every request is forwarded.
     pub dedup: Option<DedupPolicy>,
     pub challenge: Option<Challenge>,
+    /// Headers that must repeat what the signed body says; empty where nobody asked for that.
+    pub cross_checks: Vec<(HeaderName, Pointer)>,
     /// In bytes.
     pub max_body: u64,
     /// Replaces any 2xx of the upstream.

@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::receive::Received;
 use super::source::{Proof, Source};
 use crate::clock::UnixTime;
-use crate::dedup::{ClaimKeys, KeyMaker};
+use crate::dedup::{ClaimKeys, DedupKey, KeyMaker};
 use crate::rejection::Rejection;
 use crate::signature::encoding::encode_hex;
 use crate::signature::event_id::{EventId, IdKind};
+use crate::signature::json;
 use crate::signature::preset::{DedupPolicy, MissingId, ReplayGuard};
 
 /// A request whose signature, time and event id are good. Only [`verify`] makes one.
@@ -115,12 +117,25 @@ fn judge(source: &Source, received: &Received, now: UnixTime, keys: &KeyMaker) -
         }
         Proof::Elsewhere(scheme) => (0, None, scheme.unsigned_id(headers, body)?),
     };
+    cross_check(source, headers, body)?;
     let identity = Identity { id, body, digest: None };
     let (event_id, claim) = match &source.dedup {
         Some(policy) => identity.claim(&source.name, policy, keys)?,
         None => (identity.id.as_ref().map(|id| visible(&id.text)), None),
     };
     Ok(Judgement { key, alternative, event_id, claim })
+}
+
+/// Refuses headers that say otherwise than the body: only the body is signed.
+fn cross_check(source: &Source, headers: &HeaderMap, body: &[u8]) -> Result<(), Rejection> {
+    for (name, pointer) in &source.cross_checks {
+        let Some(header) = headers.get(name) else { continue };
+        let in_body = json::find(body, pointer).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
+        if in_body.is_none_or(|in_body| in_body.as_bytes() != header.as_bytes()) {
+            return Err(Rejection::HeaderConflict(format!("{name} is not what the body says at {pointer}")));
+        }
+    }
+    Ok(())
 }
 
 /// By what an event is told from others: its id, its body's digest, or both.
@@ -133,6 +148,10 @@ struct Identity<'a> {
 impl Identity<'_> {
     fn digest(&mut self) -> [u8; 32] {
         *self.digest.get_or_insert_with(|| Sha256::digest(self.body).into())
+    }
+
+    fn keys(&self, key: DedupKey, guard: Option<DedupKey>) -> ClaimKeys {
+        ClaimKeys { key, guard, fingerprint: xxh3_64(self.body) }
     }
 
     /// The event's id as the upstream sees it, and what the event is remembered by.
@@ -154,22 +173,22 @@ impl Identity<'_> {
             None => {
                 let digest = self.digest();
                 let text = format!("sha256:{}", encode_hex(&digest));
-                let claim = ClaimKeys { key: keys.key(&[source, b"digest", &digest]), guard: None };
+                let claim = self.keys(keys.key(&[source, b"digest", &digest]), None);
                 return Ok((Some(visible(&text)), Some(claim)));
             }
         };
         let (kind, text) = (kind_tag(id.kind), id.text.as_bytes());
         if id.signed {
-            let claim = ClaimKeys { key: keys.key(&[source, kind, text]), guard: None };
+            let claim = self.keys(keys.key(&[source, kind, text]), None);
             return Ok((Some(visible(&id.text)), Some(claim)));
         }
         let digest = self.digest();
         let by_digest = keys.key(&[source, b"digest", &digest]);
         let by_both = keys.key(&[source, kind, text, &digest]);
         let claim = match policy.replay_guard {
-            ReplayGuard::Enforce => ClaimKeys { key: by_digest, guard: None },
-            ReplayGuard::Report => ClaimKeys { key: by_both, guard: Some(by_digest) },
-            ReplayGuard::Off => ClaimKeys { key: by_both, guard: None },
+            ReplayGuard::Enforce => self.keys(by_digest, None),
+            ReplayGuard::Report => self.keys(by_both, Some(by_digest)),
+            ReplayGuard::Off => self.keys(by_both, None),
         };
         let shown = match id.kind {
             IdKind::Timestamp => Cow::Owned(format!("{}.sha256:{}", id.text, encode_hex(&digest))),
@@ -227,8 +246,10 @@ mod tests {
     #[test]
     fn a_signed_id_alone_is_the_event() {
         let of = |id, body| claim(Some((IdKind::JsonText, id, true)), body, MissingId::Reject, ReplayGuard::Enforce);
-        assert_eq!(of("a", "1"), of("a", "2"));
-        assert_ne!(of("a", "1"), of("b", "1"));
+        let key = |id, body| of(id, body).map(|(_, keys)| keys.key);
+        assert_eq!(key("a", "1"), key("a", "2"));
+        assert_ne!(key("a", "1"), key("b", "1"));
+        assert_ne!(of("a", "1"), of("a", "2"), "the other body is noticed");
     }
 
     #[test]

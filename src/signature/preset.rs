@@ -3,10 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use super::Scheme;
+use super::json::Pointer;
+use super::scheme::header_name;
 use crate::document::{Faults, Reader, Table, nearest};
 use crate::quantity::parse_duration;
 
@@ -63,15 +65,24 @@ pub struct Preset {
 pub enum Confidence {
     /// Requests that the provider's own library signed or confirmed pass.
     Sdk,
-    /// The provider's documentation, unambiguous.
-    Document,
-    /// The provider's documentation leaves bytes open; this is one reading of it.
+    /// The provider's documentation, with an example or sample code that comes out.
+    VendorDoc,
+    /// Somebody else's code for it.
+    Code,
+    /// The description that this product was built from, with sample code or a vector that comes out.
+    Seed,
+    /// The description leaves bytes open; this is one reading of it.
     Unverified,
 }
 
 impl Confidence {
-    const WORDS: [(&'static str, Self); 3] =
-        [("sdk", Self::Sdk), ("document", Self::Document), ("unverified", Self::Unverified)];
+    const WORDS: [(&'static str, Self); 5] = [
+        ("sdk", Self::Sdk),
+        ("vendor-doc", Self::VendorDoc),
+        ("code", Self::Code),
+        ("seed", Self::Seed),
+        ("unverified", Self::Unverified),
+    ];
 
     /// The word of the preset language.
     pub fn as_str(self) -> &'static str {
@@ -94,6 +105,8 @@ pub struct Profile {
     pub addresses: Vec<IpNet>,
     /// A request by which it only asks whether somebody is there.
     pub challenge: Option<Challenge>,
+    /// Headers that repeat a value of the body, which the signature covers and them it does not.
+    pub repeats: Vec<(HeaderName, Pointer)>,
     /// How it delivers.
     pub delivery: DeliveryFacts,
 }
@@ -151,6 +164,11 @@ pub struct Challenge {
 impl Challenge {
     /// Bodies above this are not compared.
     pub const MAX_LEN: usize = 4096;
+
+    /// A body that is one.
+    pub fn text(&self) -> String {
+        self.body.to_string()
+    }
 
     /// True if `body` is this challenge's, compared as JSON.
     pub fn matches(&self, body: &[u8]) -> bool {
@@ -259,8 +277,9 @@ impl Profile {
         let dedup = DedupPolicy::read(root.table("dedup"));
         let addresses = root.table("network").map(read_addresses).unwrap_or_default();
         let challenge = root.table("challenge").and_then(Challenge::read);
+        let repeats = root.tables("repeats").into_iter().filter_map(read_repeat).collect();
         let delivery = DeliveryFacts::read(root.table("sender"));
-        Some(Self { scheme: scheme?, methods, accepted, dedup, addresses, challenge, delivery })
+        Some(Self { scheme: scheme?, methods, accepted, dedup, addresses, challenge, repeats, delivery })
     }
 }
 
@@ -303,6 +322,14 @@ impl DedupPolicy {
         }
         policy
     }
+}
+
+/// `{ header = "X-Event", json = "/event" }`.
+fn read_repeat(reader: Reader<'_>) -> Option<(HeaderName, Pointer)> {
+    let header = header_name(&reader, "header");
+    let json = reader.parse("json", Pointer::parse);
+    reader.finish();
+    Some((header?, json?))
 }
 
 fn read_addresses(reader: Reader<'_>) -> Vec<IpNet> {

@@ -89,14 +89,26 @@ impl Alternative {
         let key = signature.choice("key", &[("{secret}", KeyRole::Secret), ("{body}", KeyRole::Body)]);
         let key = key.unwrap_or(KeyRole::Secret);
         let secret = signature.choice("secret", &SecretForm::WORDS).unwrap_or(SecretForm::Utf8);
+        let optional = signature.boolean("optional").unwrap_or(false);
         let place = signature.place_of("signs");
         signature.finish();
 
         let (value, signs) = (value?, signs?);
         let timestamp = document.table("timestamp").and_then(|reader| read_timestamp(reader, &value));
         let ids = document.table("event").map(read_ids).unwrap_or_default();
-        let alternative =
-            Self { name, header: header?, value, encoding, signs, key, secret, timestamp, ids, foreign: Vec::new() };
+        let alternative = Self {
+            name,
+            header: header?,
+            value,
+            encoding,
+            signs,
+            key,
+            secret,
+            optional,
+            timestamp,
+            ids,
+            foreign: Vec::new(),
+        };
         alternative.check(&place, faults);
         (faults.count() == before).then_some(alternative)
     }

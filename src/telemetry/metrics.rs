@@ -120,6 +120,7 @@ pub struct Metrics {
     request_duration: Family<SourceLabel, DurationHistogram>,
     upstream_duration: Family<SourceLabel, DurationHistogram>,
     possible_duplicates: Family<SourceLabel, Counter>,
+    conflicts: Family<SourceLabel, Counter>,
     pub in_flight: Gauge,
     pub connections: Gauge,
     pub buffered_bytes: Gauge,
@@ -135,6 +136,7 @@ pub struct SourceMetrics {
     pub request_duration: DurationHistogram,
     pub upstream_duration: DurationHistogram,
     pub possible_duplicates: Counter,
+    pub conflicts: Counter,
 }
 
 impl Metrics {
@@ -162,6 +164,12 @@ impl Metrics {
             "gateway_possible_duplicates",
             "Events forwarded with hookward-possible-duplicate",
             possible_duplicates.clone(),
+        );
+        let conflicts = Family::default();
+        registry.register(
+            "gateway_dedup_conflicts",
+            "Duplicates whose body differs from that of the event first seen under their id",
+            conflicts.clone(),
         );
         let in_flight = Gauge::default();
         registry.register("gateway_requests_in_flight", "Requests being handled now", in_flight.clone());
@@ -191,6 +199,7 @@ impl Metrics {
             request_duration,
             upstream_duration,
             possible_duplicates,
+            conflicts,
             in_flight,
             connections,
             buffered_bytes,
@@ -212,6 +221,7 @@ impl Metrics {
             request_duration: self.request_duration.get_or_create_owned(&label),
             upstream_duration: self.upstream_duration.get_or_create_owned(&label),
             possible_duplicates: self.possible_duplicates.get_or_create_owned(&label),
+            conflicts: self.conflicts.get_or_create_owned(&label),
         })
     }
 
