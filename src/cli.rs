@@ -89,8 +89,8 @@ For example, in front of an app on port 3000:
 #[derive(Debug, Clone, Args)]
 struct ConfigFile {
     /// Configuration file
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
-    path: Option<PathBuf>,
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,13 +117,13 @@ enum ConfigCommand {
 pub fn run() -> ExitCode {
     crate::egress::install_crypto();
     let code = match Cli::parse().command {
-        Command::Serve { file, sidecar } => serve::run(file.path, sidecar),
-        Command::Check { file } => check::run(file.path),
+        Command::Serve { file, sidecar } => serve::run(file.config, sidecar),
+        Command::Check { file } => check::run(file.config),
         Command::Demo { stay } => demo::run(stay),
         Command::Verify { case } => case::run(&case),
         Command::Providers { command: None | Some(ProvidersCommand::List) } => providers::list(),
         Command::Providers { command: Some(ProvidersCommand::Show { slug }) } => providers::show(&slug),
-        Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.path),
+        Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.config),
         Command::Health { url } => health::run(&url),
     };
     ExitCode::from(code)

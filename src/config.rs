@@ -176,5 +176,15 @@ impl LogConfig {
     }
 }
 
+/// The keys that the program knows, by table: what `config.example.toml` must show.
+pub fn known_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
+    let faults = Faults::default();
+    // The smallest file in which every table is read.
+    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\n[dedup]\n[admin]\n[log]\n";
+    let document = Table::parse("", text, &faults);
+    Config::build(&document, &Environment::default(), &faults);
+    faults.known_keys()
+}
+
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use crate::gateway::allow::Allow;
 use crate::gateway::source::{Authorization, AuthorizationScheme, Proof, REWRITING, Source, Upstream};
 use crate::quantity::{parse_duration, parse_size};
 use crate::signature::Verifier;
-use crate::signature::preset::{MissingId, Preset, Profile, ReplayGuard};
+use crate::signature::preset::{MissingId, Preset, Profile, ReplayGuard, read_methods};
 
 /// What the effective configuration says of a source beyond what the source itself holds.
 pub struct Described {
@@ -60,6 +60,7 @@ pub fn read(
     let pass_headers = read_pass_headers(reader);
     let accepted =
         reader.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
+    let methods = read_methods(reader);
     let off = reader.choice("dedup", &[("on", false), ("off", true)]).unwrap_or(false);
     let cross_check = reader.choice("cross_check", &[("off", false), ("enforce", true)]).unwrap_or(false);
     let dedup_ttl = positive(reader, "dedup_ttl");
@@ -98,7 +99,7 @@ pub fn read(
         name: name?,
         path: path?,
         provider: provider.to_owned(),
-        methods: profile.methods.clone(),
+        methods: methods.unwrap_or_else(|| profile.methods.clone()),
         allow: allow?,
         authorization,
         proof,

@@ -112,6 +112,8 @@ pub fn outgoing(source: &Source, admitted: Admitted, via: Via, possible_duplicat
     parts.uri = target(&source.upstream, parts.uri.query());
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
+    // Said also of an empty body, which hyper would leave out.
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     Outgoing { request: Request::from_parts(parts, Full::new(body)), share }
 }
 

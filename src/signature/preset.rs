@@ -271,7 +271,7 @@ impl Profile {
             root.has(part);
         }
         let scheme = Scheme::read(document, over, faults);
-        let methods = read_methods(root);
+        let methods = read_methods(root).unwrap_or_else(|| vec![Method::POST]);
         let accepted =
             root.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
         let dedup = DedupPolicy::read(root.table("dedup"));
@@ -283,11 +283,9 @@ impl Profile {
     }
 }
 
-/// The methods of a provider or a source; POST where nothing is said.
-fn read_methods(reader: &Reader<'_>) -> Vec<Method> {
-    let Some(names) = reader.texts("methods") else {
-        return vec![Method::POST];
-    };
+/// The methods that `reader`'s table names, of a provider or a source. `None` where it names none.
+pub fn read_methods(reader: &Reader<'_>) -> Option<Vec<Method>> {
+    let names = reader.texts("methods")?;
     let methods: Vec<Method> = names
         .iter()
         .filter_map(|name| match name.value {
@@ -307,7 +305,7 @@ fn read_methods(reader: &Reader<'_>) -> Vec<Method> {
         reader
             .fault(reader.place_of("methods"), "methods: an empty list refuses everything, leave the key out for POST");
     }
-    methods
+    Some(methods)
 }
 
 impl DedupPolicy {

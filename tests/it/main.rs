@@ -1,0 +1,14 @@
+//! The real program over real sockets: in process with a clock that the test holds, or as a child process where
+//! signals, exit codes and output are the point.
+
+mod support;
+
+mod configuration;
+mod dedup;
+mod demo;
+mod forwarding;
+mod lifecycle;
+mod load;
+mod recorded;
+mod rejections;
+mod seeds;

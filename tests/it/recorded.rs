@@ -1,0 +1,110 @@
+//! Requests that the providers' own libraries signed or confirmed: judged by the command and by the running gateway.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Stdio;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use crate::support::child::hookward;
+use crate::support::{Gateway, Request, Upstream};
+
+#[derive(Debug, Deserialize)]
+struct Recorded {
+    provider: String,
+    case: String,
+    secret: String,
+    method: String,
+    headers: Vec<(String, String)>,
+    body_b64: String,
+    now: i64,
+    expect: String,
+}
+
+impl Recorded {
+    fn is_good(&self) -> bool {
+        self.expect == "accept"
+    }
+
+    fn request(&self) -> Request {
+        let body = STANDARD.decode(&self.body_b64).expect("base64");
+        let request = Request::post("/in").method(&self.method).body(&body);
+        self.headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+}
+
+/// Every line of every file, with its text.
+fn recorded() -> Vec<(Recorded, String)> {
+    let mut files: Vec<_> = std::fs::read_dir("tests/vectors")
+        .expect("the vectors")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).expect("text"));
+    let lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    lines.into_iter().map(|line| (serde_json::from_str(&line).expect("a recorded request"), line)).collect()
+}
+
+#[test]
+fn the_command_judges_each_as_its_provider_does() {
+    let recorded = recorded();
+    assert_eq!(recorded.len(), 161);
+    let mut child =
+        hookward(&["verify", "--case", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let lines: Vec<String> = recorded.iter().map(|(_, line)| format!("{line}\n")).collect();
+    let writing = std::thread::spawn(move || stdin.write_all(lines.concat().as_bytes()));
+    let output = child.wait_with_output().expect("its end");
+    writing.join().expect("a writer").expect("all of it");
+    assert_eq!(output.status.code(), Some(1), "some are rejected");
+    let verdicts: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .expect("text")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(verdicts.len(), recorded.len());
+    for ((recorded, _), verdict) in recorded.iter().zip(verdicts) {
+        let wanted = if recorded.is_good() { "accept" } else { "reject" };
+        assert_eq!(verdict["verdict"], wanted, "{} {}: {verdict}", recorded.provider, recorded.case);
+    }
+}
+
+#[test]
+fn each_line_gets_a_line_whatever_it_holds() {
+    let mut child =
+        hookward(&["verify", "--case", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program");
+    let lines = "{}\nnot json\n{\"provider\":\"nobody\",\"secret\":\"x\",\"headers\":[],\"body_b64\":\"\",\"now\":0}\n{\"provider\":\"svix\",\"secret\":\"whsec_?\",\"headers\":[],\"body_b64\":\"\",\"now\":0}\n";
+    child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("a reader");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(text.matches("\"verdict\":\"error\"").count(), 4, "{text}");
+}
+
+#[tokio::test]
+async fn the_gateway_judges_each_as_its_provider_does() {
+    let mut groups: BTreeMap<(String, String), Vec<Recorded>> = BTreeMap::new();
+    for (recorded, _) in recorded() {
+        groups.entry((recorded.provider.clone(), recorded.secret.clone())).or_default().push(recorded);
+    }
+    for ((provider, secret), group) in groups {
+        let upstream = Upstream::start().await;
+        let text = format!(
+            "[gateway]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[[source]]\nname = \"source\"\npath = \"/in\"\nprovider = \"{provider}\"\nsecrets = [{{ literal = \"{secret}\" }}]\nallow = \"any\"\nupstream = \"{}/\"\n",
+            upstream.url()
+        );
+        let gateway = Gateway::from_text(&text, upstream);
+        for recorded in group {
+            gateway.set_now(recorded.now);
+            let before = gateway.upstream.arrived().len();
+            let status = gateway.send(recorded.request()).await.status;
+            let name = format!("{provider} {}: {status}", recorded.case);
+            assert_eq!((200..300).contains(&status), recorded.is_good(), "{name}");
+            assert!(recorded.is_good() || (400..500).contains(&status), "{name}");
+            assert!(recorded.is_good() || gateway.upstream.arrived().len() == before, "{name} reached the upstream");
+        }
+    }
+}
