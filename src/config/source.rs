@@ -93,10 +93,11 @@ pub fn read(
         reader.fault(reader.place_of("cross_check"), text);
     }
 
-    let (url, proof) = (upstream?, proof?);
+    let (name, url, proof) = (name?, upstream?, proof?);
     let source = Source {
         verified_by: verified_by(provider, &proof),
-        name: name?,
+        name_header: HeaderValue::try_from(name.as_str()).expect("parse_name takes only visible ASCII"),
+        name,
         path: path?,
         provider: provider.to_owned(),
         methods: methods.unwrap_or_else(|| profile.methods.clone()),

@@ -143,7 +143,7 @@ fn prepare(received: &mut Received, source: &Source, via: Via) {
         headers.remove(AUTHORIZATION);
     }
     headers.insert(HOST, source.upstream.host.clone());
-    headers.insert(SOURCE, source_name(source));
+    headers.insert(SOURCE, source.name_header.clone());
     headers.insert(X_FORWARDED_FOR, address(via.client));
     headers.insert(X_FORWARDED_PROTO, via.proto);
     if let Some(host) = via.host {
@@ -158,10 +158,6 @@ fn prepare(received: &mut Received, source: &Source, via: Via) {
         let parent = format!("00-{:032x}-{:016x}-00", fastrand::u128(1..), fastrand::u64(1..));
         headers.insert(TRACEPARENT, HeaderValue::try_from(parent).expect("hex is visible ASCII"));
     }
-}
-
-fn source_name(source: &Source) -> HeaderValue {
-    HeaderValue::from_str(&source.name).expect("a source's name is kebab-case")
 }
 
 fn address(address: IpAddr) -> HeaderValue {

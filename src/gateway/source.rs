@@ -22,6 +22,8 @@ use crate::signature::{Scheme, Verifier};
 #[derive(Debug)]
 pub struct Source {
     pub name: String,
+    /// `hookward-source`: the name as a header's value.
+    pub name_header: HeaderValue,
     /// Matched exactly, case-sensitively, without the query.
     pub path: String,
     /// The preset's slug, or `custom`.

@@ -54,17 +54,17 @@ impl Outcome {
         }
     }
 
-    /// The `reason` label; empty where the outcome says it all.
-    pub fn reason(self) -> &'static str {
+    /// The `reason`; `None` where the outcome says it all.
+    pub fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Rejected(reason) => reason.as_str(),
-            Self::SharedSuccess => "owner_succeeded",
-            Self::SharedFailure => "owner_failed",
-            Self::Busy => "in_flight",
-            Self::Refused => "upstream_status",
-            Self::Unreachable => "upstream_unreachable",
-            Self::Timeout => "upstream_timeout",
-            Self::Challenge | Self::Duplicate | Self::Forwarded => "",
+            Self::Rejected(reason) => Some(reason.as_str()),
+            Self::SharedSuccess => Some("owner_succeeded"),
+            Self::SharedFailure => Some("owner_failed"),
+            Self::Busy => Some("in_flight"),
+            Self::Refused => Some("upstream_status"),
+            Self::Unreachable => Some("upstream_unreachable"),
+            Self::Timeout => Some("upstream_timeout"),
+            Self::Challenge | Self::Duplicate | Self::Forwarded => None,
         }
     }
 
@@ -213,7 +213,7 @@ impl Metrics {
     pub fn source(&self, name: &str) -> Arc<SourceMetrics> {
         let label = SourceLabel { source: name.to_owned() };
         let outcomes = Outcome::all().map(|outcome| {
-            let (outcome, reason) = (outcome.as_str(), outcome.reason());
+            let (outcome, reason) = (outcome.as_str(), outcome.reason().unwrap_or_default());
             self.requests.get_or_create_owned(&RequestLabels { source: name.to_owned(), outcome, reason })
         });
         Arc::new(SourceMetrics {

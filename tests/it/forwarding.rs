@@ -43,6 +43,7 @@ async fn the_upstream_gets_its_own_path_and_the_requests_query() {
     for (query, body) in [("", "1"), ("?", "2"), ("?a=b&c=%20d?e", "3")] {
         gateway.send(signed("vpn-enterprise", "", body, NOW).target(&format!("/in{query}"))).await;
     }
+    assert!(gateway.upstream.arrived().iter().all(|arrived| arrived.method == "POST"));
     let targets: Vec<_> = gateway.upstream.arrived().iter().map(|arrived| arrived.target.clone()).collect();
     assert_eq!(targets, ["/app", "/app?", "/app?a=b&c=%20d?e"]);
 }

@@ -39,7 +39,7 @@ impl Sender {
 /// A fifth of all events is refused the first time, by its number.
 fn fails_at_first(body: &hyper::body::Bytes) -> bool {
     let digits: Vec<u8> = body.iter().copied().filter(u8::is_ascii_digit).collect();
-    digits.last().is_some_and(|digit| (digit - b'0') % 5 == 0)
+    digits.last().is_some_and(|digit| (digit - b'0').is_multiple_of(5))
 }
 
 #[tokio::test]

@@ -51,6 +51,9 @@ pub struct Upstream {
     state: Arc<State>,
 }
 
+/// Says of a body whether its first request is to fail.
+type Fails = fn(&Bytes) -> bool;
+
 #[derive(Debug)]
 struct State {
     plan: Mutex<VecDeque<Act>>,
@@ -59,7 +62,7 @@ struct State {
     /// How many requests with each body succeeded.
     successes: Mutex<HashMap<Bytes, usize>>,
     /// Every event's first request fails where this says so, by its body.
-    fails_first: Mutex<Option<fn(&Bytes) -> bool>>,
+    fails_first: Mutex<Option<Fails>>,
 }
 
 impl Upstream {
@@ -100,7 +103,7 @@ impl Upstream {
     }
 
     /// The first request of each body that `fails` says so of is answered 500.
-    pub fn fail_first(&self, fails: fn(&Bytes) -> bool) {
+    pub fn fail_first(&self, fails: Fails) {
         *self.state.fails_first.lock().unwrap() = Some(fails);
     }
 
