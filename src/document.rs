@@ -247,4 +247,15 @@ mod tests {
         assert_eq!(s.value("a").map(|v| &v.node), Some(&Node::Integer(1)));
         assert_eq!(s.value("b").map(|v| &v.node), Some(&Node::Integer(2)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_it(text in "[\\[\\]{}=\",.a-c0-9 \n#é]{0,120}") {
+            let faults = Faults::default();
+            Table::parse("t.toml", &text, &faults);
+            for fault in faults.into_sorted() {
+                proptest::prop_assert!(fault.to_string().starts_with("t.toml:"));
+            }
+        }
+    }
 }

@@ -114,4 +114,17 @@ mod tests {
         assert_eq!(format_size(1 << 20), "1MiB");
         assert_eq!(format_size(1500), "1500B");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_it(text in ".{0,40}") {
+            let _ = (parse_duration(&text), parse_size(&text));
+        }
+
+        #[test]
+        fn any_duration_reads_back(millis in 0u64..10_000_000_000) {
+            let duration = Duration::from_millis(millis);
+            proptest::prop_assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+        }
+    }
 }

@@ -246,4 +246,19 @@ mod tests {
             assert!(proxy(bad).await.is_err(), "{bad:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_breaks_it(line in "[ -~]{0,200}") {
+            let _ = xff("127.0.0.1", &[&line]);
+            let _ = client(&ClientIp::Forwarded(trusted()), "127.0.0.1", "forwarded", &[&line]);
+        }
+
+        #[test]
+        fn what_a_client_writes_on_the_left_changes_nothing(left in "[0-9a-f:., ]{0,60}") {
+            let line = format!("{left}, 203.0.113.7, 10.0.0.1");
+            let client = xff("127.0.0.1", &[&line]);
+            proptest::prop_assert_eq!(client.as_deref(), Some("203.0.113.7"));
+        }
+    }
 }

@@ -170,4 +170,20 @@ mod tests {
         }
         assert_eq!(Pointer::parse("/a/b~1c").map(|p| p.to_string()), Ok("/a/b~1c".into()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_document_breaks_it(document in proptest::collection::vec(0u8.., 0..200), text in r#"[\{\}\[\]":,a-z0-9\\ ]{0,100}"#) {
+            let pointer = Pointer::parse("/a/0/b").expect("a pointer");
+            let _ = find(&document, &pointer);
+            let _ = find(text.as_bytes(), &pointer);
+        }
+
+        #[test]
+        fn a_value_is_found_wherever_it_stands(before in "[a-z]{1,8}", id in "[ -~]{1,40}") {
+            let document = serde_json::json!({ format!("_{before}"): [1, {"id": 2}, null], "id": id, "z": 1 }).to_string();
+            let wanted = serde_json::to_string(&id).expect("a string");
+            proptest::prop_assert_eq!(at("/id", &document), Some(wanted));
+        }
+    }
 }

@@ -123,4 +123,11 @@ mod tests {
         assert!(template.is_ambiguous_with("msg.1"));
         assert!(!template.is_ambiguous_with("msg_1"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_it(text in "[{}a-z.]{0,40}") {
+            let _ = Template::parse(&text);
+        }
+    }
 }

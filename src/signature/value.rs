@@ -221,4 +221,22 @@ mod tests {
         }
         assert!(ValueSyntax::parse(&[], None).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_breaks_it(value in ".*") {
+            for (syntax, _) in [(syntax(&["t={timestamp},v1={signature}"], Some(',')), 0), (syntax(&["v1,{signature}"], Some(' ')), 1)] {
+                let _ = syntax.read(&value, Encoding::Base64);
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(tags in proptest::collection::vec(proptest::array::uniform32(0u8..), 1..MAX_CANDIDATES), time in "[0-9]{1,12}") {
+            let list = syntax(&["t={timestamp},v1={signature}"], Some(','));
+            let texts: Vec<String> = tags.iter().map(|tag| Encoding::Base64Url.encode(tag)).collect();
+            let value = list.write(&texts, &time);
+            let read = list.read(&value, Encoding::Base64Url).expect("what we wrote");
+            proptest::prop_assert_eq!((read.tags.as_slice(), read.timestamp), (tags.as_slice(), Some(time.as_str())));
+        }
+    }
 }
