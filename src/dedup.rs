@@ -17,7 +17,7 @@ pub use memory::{Memory, MemoryStats};
 
 /// Stands for one event in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DedupKey([u8; 16]);
+pub struct DedupKey(u128);
 
 /// Makes [`DedupKey`]s under a key of its own, so that nobody can work out colliding ids.
 #[derive(Clone)]
@@ -36,9 +36,9 @@ impl KeyMaker {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        let mut key = [0; 16];
-        key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
-        DedupKey(key)
+        let tag: [u8; 32] = mac.finalize().into_bytes().into();
+        let (half, _) = tag.split_first_chunk().expect("half of 32 bytes");
+        DedupKey(u128::from_be_bytes(*half))
     }
 }
 

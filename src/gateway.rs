@@ -2,6 +2,7 @@
 
 pub mod allow;
 pub mod client;
+mod detach;
 mod forward;
 mod receive;
 mod record;
@@ -16,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::Request;
 use http::header::EXPECT;
 use http::request::Parts;
+use http::{HeaderValue, Request};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -127,10 +128,12 @@ struct Route {
 }
 
 /// The connection that a request came by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Connection {
     /// Its other end, canonical; where the PROXY protocol is spoken, the one that it names.
     pub peer: IpAddr,
+    /// The same as a header's value, made once for all its requests.
+    pub peer_text: HeaderValue,
     /// True if that other end may speak for others.
     pub trusted: bool,
     pub tls: bool,
@@ -154,14 +157,14 @@ impl Worker {
     }
 
     /// Answers one request.
-    async fn serve(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> Reply {
+    async fn serve(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Reply {
         let routes = self.routes();
         let mut record = Record::new(&self.gateway, Arc::clone(&routes.nowhere), connection.peer);
         let (parts, body) = request.into_parts();
         // Whoever asks first has not sent a body yet, and must not be told to go on.
         let asks_first = parts.headers.contains_key(EXPECT);
         let mut body = Some(body);
-        match self.handle(&routes, parts, &mut body, connection, &mut record).await {
+        match self.handle(&routes, parts, &mut body, &connection, &mut record).await {
             Ok(reply) => reply,
             Err(Refusal { rejection, route }) => {
                 let methods = route.as_ref().map_or(&[][..], |route| &route.source.methods);
@@ -182,7 +185,7 @@ impl Worker {
         routes: &Routes,
         parts: Parts,
         body: &mut Option<Incoming>,
-        connection: Connection,
+        connection: &Connection,
         record: &mut Record,
     ) -> Result<Reply, Refusal> {
         check_head(&parts)?;
@@ -195,7 +198,10 @@ impl Worker {
         if !source.methods.contains(&parts.method) {
             return Err(refuse(Rejection::MethodNotAllowed));
         }
-        let refused = source.admit(client, &parts.headers).err();
+        let (claimed, refused) = match source.admit(client, &parts.headers) {
+            Ok(claimed) => (claimed, None),
+            Err(rejection) => (None, Some(rejection)),
+        };
         let challenge = refused.as_ref().and_then(|rejection| source.unsigned_challenge(rejection));
         let mut max = source.max_body;
         if let Some(rejection) = refused.clone().filter(|_| source.enforce) {
@@ -204,7 +210,7 @@ impl Worker {
             };
             max = max.min(Challenge::MAX_LEN as u64);
         }
-        let via = Via::new(client, connection.tls, connection.trusted, &parts.headers);
+        let via = Via::new(client, connection, &parts.headers);
         let mut share = Share::of(&self.gateway.budget);
         let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share).await;
         let body = match (read, refused.clone()) {
@@ -218,7 +224,7 @@ impl Worker {
             return Ok(self.answer_challenge(source, record));
         }
 
-        let received = Received { parts, body, share };
+        let received = Received { parts, body, claimed, share };
         let judged = match refused {
             Some(rejection) => Err((Box::new(received), rejection)),
             None => verify(source, received, self.gateway.clock.now(), &self.gateway.keys),
@@ -275,15 +281,11 @@ impl Worker {
                 }
             },
         };
-        // From here on the work runs in a task of its own: a client that hangs up changes nothing.
+        // From here on the work is finished, also if the client hangs up.
         let possible_duplicate = lease.as_ref().is_some_and(|lease| lease.possible_duplicate);
         let outgoing = outgoing(source, admitted, via, possible_duplicate);
         let work = forward(Arc::clone(&self.gateway), Arc::clone(route), outgoing, lease, record.take());
-        match self.forwards.spawn(work).await {
-            Ok(answer) => Ok(respond::with_answer(answer)),
-            // Its lease expires, at the price of one possible duplicate.
-            Err(_) => Ok(respond::broken()),
-        }
+        Ok(respond::with_answer(detach::finish(work, &self.forwards).await))
     }
 }
 

@@ -15,7 +15,7 @@ pub mod timestamp;
 mod value;
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
@@ -121,17 +121,22 @@ impl std::fmt::Debug for Key {
 
 /// What a request's head says about its signature, before its body is read.
 #[derive(Debug)]
-pub struct Claimed<'h> {
-    claims: SmallVec<[Claim<'h>; 2]>,
+pub struct Claimed {
+    claims: SmallVec<[Claim; 1]>,
 }
 
 #[derive(Debug)]
-struct Claim<'h> {
+struct Claim {
     alternative: usize,
     tags: SmallVec<[Tag; 2]>,
-    timestamp: Option<(&'h str, UnixTime)>,
-    id: Option<&'h str>,
+    /// Its text, which is what is signed, and the moment it stands for.
+    timestamp: Option<(TimestampText, UnixTime)>,
+    /// The id that is among the signed pieces.
+    id: Option<HeaderValue>,
 }
+
+/// As many bytes as a timestamp may have, kept in place.
+type TimestampText = SmallVec<[u8; 12]>;
 
 /// A message whose signature and time are good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,7 +195,8 @@ impl Scheme {
         let mut signatures = Vec::with_capacity(secrets.len());
         for secret in secrets {
             let secret = alternative.secret.derive(secret)?;
-            let tag = alternative.keyed(&secret).tag(alternative, message.id, &timestamp, message.body);
+            let tag =
+                alternative.keyed(&secret).tag(alternative, message.id.as_bytes(), timestamp.as_bytes(), message.body);
             signatures.push(alternative.encoding.encode(&tag));
         }
         let mut headers = Vec::new();
@@ -256,7 +262,7 @@ impl Alternative {
     }
 
     /// Reads what the head claims under this alternative.
-    fn claim<'h>(&self, index: usize, headers: &'h HeaderMap) -> Result<Claim<'h>, Rejection> {
+    fn claim(&self, index: usize, headers: &HeaderMap) -> Result<Claim, Rejection> {
         if let Some(name) = self.foreign.iter().find(|name| headers.contains_key(*name)) {
             return Err(Rejection::HeaderConflict(format!("{} and {name} belong to two alternatives", self.header)));
         }
@@ -272,7 +278,7 @@ impl Alternative {
                     None => written,
                 };
                 let text = found.ok_or_else(|| Rejection::TimestampMissing(self.timestamp_place()))?;
-                Some((text, parse_seconds(text)?))
+                Some((TimestampText::from_slice(text.as_bytes()), parse_seconds(text)?))
             }
         };
         let id = if self.signs.has(Piece::Id) { Some(self.signed_id(headers)?) } else { None };
@@ -280,14 +286,14 @@ impl Alternative {
     }
 
     /// The id that is among the signed pieces, which stands in a header.
-    fn signed_id<'h>(&self, headers: &'h HeaderMap) -> Result<&'h str, Rejection> {
+    fn signed_id(&self, headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
         for place in &self.ids {
             if let IdPlace::Header(name) = place {
                 let id = single(headers, name)?.ok_or_else(|| Rejection::EventIdMissing(place.to_string()))?;
                 if self.signs.is_ambiguous_with(id) {
                     return Err(Rejection::EventIdInvalid("it contains what separates it in the signed bytes"));
                 }
-                return Ok(id);
+                return Ok(HeaderValue::from_str(id).expect("it was one"));
             }
         }
         Err(Rejection::EventIdMissing("no header".into()))
@@ -316,12 +322,12 @@ impl Alternative {
 }
 
 impl Keyed {
-    fn tag(&self, alternative: &Alternative, id: &str, timestamp: &str, body: &[u8]) -> Tag {
+    fn tag(&self, alternative: &Alternative, id: &[u8], timestamp: &[u8], body: &[u8]) -> Tag {
         let (mut mac, secret) = match self {
             Self::Secret(mac) => (mac.clone(), &[][..]),
             Self::Body(secret) => (keyed_hmac(body), secret.expose()),
         };
-        let pieces = Pieces { body, id: id.as_bytes(), timestamp: timestamp.as_bytes(), secret };
+        let pieces = Pieces { body, id, timestamp, secret };
         alternative.signs.feed(pieces, |part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
@@ -364,7 +370,7 @@ impl Verifier {
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`, `TimestampMissing`, `TimestampMalformed`, `EventIdMissing`,
     /// `EventIdInvalid` or `HeaderConflict`: the first alternative that is there at all says why it will not do.
-    pub fn inspect<'h>(&self, headers: &'h HeaderMap) -> Result<Claimed<'h>, Rejection> {
+    pub fn inspect(&self, headers: &HeaderMap) -> Result<Claimed, Rejection> {
         let mut claims = SmallVec::new();
         let mut refused = None;
         for (index, alternative) in self.scheme.alternatives.iter().enumerate() {
@@ -393,7 +399,7 @@ impl Verifier {
     /// `SignatureMismatch`, `TimestampStale`, `TimestampFuture`, `EventIdInvalid` or `HeaderConflict`.
     pub fn verify<'a>(
         &'a self,
-        claimed: &Claimed<'a>,
+        claimed: &'a Claimed,
         headers: &'a HeaderMap,
         body: &'a [u8],
         now: UnixTime,
@@ -401,9 +407,10 @@ impl Verifier {
         let mut matched = None;
         for claim in &claimed.claims {
             let alternative = &self.scheme.alternatives[claim.alternative];
-            let timestamp = claim.timestamp.map_or("", |(text, _)| text);
+            let id = claim.id.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+            let timestamp = claim.timestamp.as_ref().map_or(&[][..], |(text, _)| text);
             for (place, key) in self.keys.iter().enumerate() {
-                let tag = key.keyed[claim.alternative].tag(alternative, claim.id.unwrap_or(""), timestamp, body);
+                let tag = key.keyed[claim.alternative].tag(alternative, id, timestamp, body);
                 for candidate in &claim.tags {
                     if bool::from(tag.ct_eq(candidate)) && matched.is_none() {
                         matched = Some((claim, alternative, place));
@@ -415,10 +422,10 @@ impl Verifier {
         if alternative.key == KeyRole::Body && !json::is_json(body) {
             return Err(Rejection::SignatureMismatch);
         }
-        if let (Some(scheme), Some((_, timestamp))) = (&alternative.timestamp, claim.timestamp) {
-            scheme.check(timestamp, now)?;
+        if let (Some(scheme), Some((_, timestamp))) = (&alternative.timestamp, &claim.timestamp) {
+            scheme.check(*timestamp, now)?;
         }
-        let timestamp = claim.timestamp.map(|(text, _)| text);
+        let timestamp = claim.timestamp.as_ref().and_then(|(text, _)| std::str::from_utf8(text).ok());
         let id = alternative.id(headers, timestamp, body)?;
         Ok(Authentic { key, alternative: claim.alternative, id })
     }

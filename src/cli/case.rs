@@ -92,10 +92,12 @@ fn judge(line: &str) -> Result<Verdict, String> {
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("the value of {name} is not one"))?;
         headers.append(name, value);
     }
-    let judged =
-        verifier.inspect(&headers).and_then(|claimed| verifier.verify(&claimed, &headers, &body, UnixTime(case.now)));
-    Ok(match judged {
-        Ok(authentic) => Verdict::Accept { event_id: authentic.id.map(|id| id.text.into_owned()) },
+    let judge = |claimed| match verifier.verify(&claimed, &headers, &body, UnixTime(case.now)) {
+        Ok(authentic) => Ok(authentic.id.map(|id| id.text.into_owned())),
+        Err(rejection) => Err(rejection),
+    };
+    Ok(match verifier.inspect(&headers).and_then(judge) {
+        Ok(event_id) => Verdict::Accept { event_id },
         Err(rejection) => Verdict::Reject { reason: rejection.reason().as_str(), detail: rejection.to_string() },
     })
 }

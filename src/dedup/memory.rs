@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +25,8 @@ pub const MAX_WAITERS: usize = 64;
 /// The store behind `dedup.store = "memory"`.
 #[derive(Debug)]
 pub struct Memory {
-    in_flight: Vec<Mutex<HashMap<DedupKey, InFlight>>>,
-    finished: Cache<DedupKey, Finished>,
+    in_flight: Vec<Mutex<Shard>>,
+    finished: Cache<DedupKey, Finished, BuildOwnHash>,
     tokens: AtomicU64,
     evictions: Arc<AtomicU64>,
 }
@@ -38,6 +39,8 @@ pub struct MemoryStats {
     /// Events forgotten before their time, for want of room. Each could be forwarded twice.
     pub evictions: u64,
 }
+
+type Shard = HashMap<DedupKey, InFlight, BuildOwnHash>;
 
 #[derive(Debug)]
 struct InFlight {
@@ -77,7 +80,7 @@ impl Memory {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
             })
-            .build();
+            .build_with_hasher(BuildOwnHash::default());
         let in_flight = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { in_flight, finished, tokens: AtomicU64::new(1), evictions }
     }
@@ -153,15 +156,15 @@ impl Memory {
         self.finished.insert(key, Finished { kind, fingerprint, until: now + ttl, ttl });
     }
 
-    fn shard(&self, key: DedupKey) -> MutexGuard<'_, HashMap<DedupKey, InFlight>> {
-        let shard = &self.in_flight[usize::from(key.0[0]) % SHARDS];
+    fn shard(&self, key: DedupKey) -> MutexGuard<'_, Shard> {
+        let shard = &self.in_flight[usize::try_from(key.0 % SHARDS as u128).unwrap_or(0)];
         // The map is whole between any two of its calls, so a panic elsewhere under the lock leaves it usable.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Ends the claim of `lease`, if it is still that one's, and returns who waits for it.
-fn take_waiters(shard: &mut HashMap<DedupKey, InFlight>, lease: &Lease) -> Vec<oneshot::Sender<Answer>> {
+fn take_waiters(shard: &mut Shard, lease: &Lease) -> Vec<oneshot::Sender<Answer>> {
     match shard.entry(lease.keys.key) {
         Entry::Occupied(owned) if owned.get().token == lease.token => owned.remove().waiters,
         _ => Vec::new(),
@@ -177,6 +180,29 @@ fn tell(waiters: Vec<oneshot::Sender<Answer>>, answer: &Answer) {
 
 /// Lets the cache drop an entry at the end of its own time.
 struct OwnTtl;
+
+/// Takes a key's own bytes for its hash: they are the output of a keyed hash already.
+#[derive(Debug, Clone, Default)]
+struct OwnHash(u64);
+
+impl Hasher for OwnHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for (place, byte) in bytes.iter().enumerate() {
+            self.0 ^= u64::from(*byte) << (8 * (place % 8));
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        // The low half picks the shard; the high half is as good and independent of it.
+        self.0 = (key >> 64) as u64;
+    }
+}
+
+type BuildOwnHash = BuildHasherDefault<OwnHash>;
 
 impl Expiry<DedupKey, Finished> for OwnTtl {
     fn expire_after_create(&self, _: &DedupKey, finished: &Finished, _: Instant) -> Option<Duration> {
@@ -208,7 +234,7 @@ mod tests {
     }
 
     fn keys(name: u8) -> ClaimKeys {
-        ClaimKeys { key: DedupKey([name; 16]), guard: None, fingerprint: 7 }
+        ClaimKeys { key: DedupKey(name.into()), guard: None, fingerprint: 7 }
     }
 
     fn answer(status: u16) -> Answer {
@@ -305,7 +331,7 @@ mod tests {
     #[test]
     fn a_guard_only_reports() {
         let memory = Memory::new(100);
-        let guard = Some(DedupKey([9; 16]));
+        let guard = Some(DedupKey(9));
         let lease = granted(&memory, ClaimKeys { guard, ..keys(1) }, at(0));
         memory.commit(lease, TTL, &answer(200), at(1));
         assert!(granted(&memory, ClaimKeys { guard, ..keys(2) }, at(2)).possible_duplicate);

@@ -2,18 +2,17 @@
 
 use std::net::IpAddr;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 use smallvec::SmallVec;
 
+use super::Connection;
 use super::receive::{Received, Share};
 use super::source::{Source, Upstream};
 use super::verify::Admitted;
+use crate::signature::encoding::encode_hex;
 
 const SOURCE: HeaderName = HeaderName::from_static("hookward-source");
 const VERIFIED: HeaderName = HeaderName::from_static("hookward-verified");
@@ -23,25 +22,34 @@ const REJECTION: HeaderName = HeaderName::from_static("hookward-rejection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Headers that concern one connection only (RFC 9110, 7.6.1), and the framing, which is written anew.
-static HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    CONTENT_LENGTH,
-];
+/// True for headers that concern one connection only (RFC 9110, 7.6.1), and for the framing, which is written anew.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+    )
+}
+
+/// True for what only we may say of a request, and for names with an underscore: CGI-like upstreams read
+/// `x_forwarded_for` as its twin with a dash.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("hookward-")
+        || name.starts_with("x-forwarded-")
+        || matches!(name, "expect" | "forwarded" | "x-real-ip")
+        || name.contains('_')
+}
 
 /// Headers by which frameworks let a client rewrite the request that they see.
 pub static REWRITING: [HeaderName; 7] = [
@@ -57,7 +65,8 @@ pub static REWRITING: [HeaderName; 7] = [
 /// What is said of the connection that a request came by.
 #[derive(Debug, Clone)]
 pub struct Via {
-    pub client: IpAddr,
+    /// The client's address as text.
+    pub client: HeaderValue,
     /// `http` or `https`, as the provider used it.
     pub proto: HeaderValue,
     /// The host that the provider asked for; `None` where it named none.
@@ -66,9 +75,10 @@ pub struct Via {
 
 impl Via {
     /// What the gateway saw itself, or what a trusted proxy says in `headers`.
-    pub fn new(client: IpAddr, tls: bool, trusted: bool, headers: &HeaderMap) -> Self {
-        let said = |name| headers.get(name).filter(|_| trusted).cloned();
-        let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
+    pub fn new(client: IpAddr, connection: &Connection, headers: &HeaderMap) -> Self {
+        let said = |name| headers.get(name).filter(|_| connection.trusted).cloned();
+        let proto = HeaderValue::from_static(if connection.tls { "https" } else { "http" });
+        let client = if client == connection.peer { connection.peer_text.clone() } else { address(client) };
         Self {
             client,
             proto: said(X_FORWARDED_PROTO).unwrap_or(proto),
@@ -129,60 +139,44 @@ fn target(upstream: &Upstream, query: Option<&str>) -> Uri {
 /// Takes out of the client's headers what is not for the upstream, and puts in what is said of the connection.
 fn prepare(received: &mut Received, source: &Source, via: Via) {
     let headers = &mut received.parts.headers;
-    drop_hop_by_hop(headers);
-    drop_ours(headers);
-    for name in [EXPECT, FORWARDED, X_REAL_IP] {
-        headers.remove(name);
-    }
-    for name in &REWRITING {
-        if !source.upstream.pass_headers.contains(name) {
-            headers.remove(name);
-        }
-    }
-    if source.authorization.as_ref().is_some_and(|authorization| !authorization.pass) {
-        headers.remove(AUTHORIZATION);
-    }
+    drop_headers(headers, |name| is_hop_by_hop(name.as_str()) || is_ours(name.as_str()) || source.drops(name));
     headers.insert(HOST, source.upstream.host.clone());
     headers.insert(SOURCE, source.name_header.clone());
-    headers.insert(X_FORWARDED_FOR, address(via.client));
+    headers.insert(X_FORWARDED_FOR, via.client);
     headers.insert(X_FORWARDED_PROTO, via.proto);
     if let Some(host) = via.host {
         headers.insert(X_FORWARDED_HOST, host);
     }
     if !headers.get(&X_REQUEST_ID).is_some_and(is_request_id) {
-        let id = format!("{:032x}", fastrand::u128(..));
+        let id = encode_hex(&fastrand::u128(..).to_be_bytes());
         headers.insert(X_REQUEST_ID, HeaderValue::try_from(id).expect("hex is visible ASCII"));
     }
     if !headers.get(&TRACEPARENT).is_some_and(is_traceparent) {
         // A new trace, not sampled.
-        let parent = format!("00-{:032x}-{:016x}-00", fastrand::u128(1..), fastrand::u64(1..));
+        let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
+        let parent = ["00-", &encode_hex(&trace), "-", &encode_hex(&span), "-00"].concat();
         headers.insert(TRACEPARENT, HeaderValue::try_from(parent).expect("hex is visible ASCII"));
     }
 }
 
-fn address(address: IpAddr) -> HeaderValue {
+/// An address as a header's value.
+pub fn address(address: IpAddr) -> HeaderValue {
     HeaderValue::try_from(address.to_string()).expect("an address is visible ASCII")
 }
 
 /// Drops the headers that concern one connection only, those that `Connection` names among them.
 pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let mut named: SmallVec<[HeaderName; 2]> = SmallVec::new();
-    for value in headers.get_all(CONNECTION) {
-        let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        named.extend(tokens.filter_map(|token| HeaderName::from_bytes(token).ok()));
-    }
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
+    drop_headers(headers, |name| is_hop_by_hop(name.as_str()));
 }
 
-/// Drops what only we may say, and names with an underscore: CGI-like upstreams read `x_forwarded_for` as its twin.
-fn drop_ours(headers: &mut HeaderMap) {
-    let is_ours = |name: &str| {
-        name.starts_with("hookward-") || name.starts_with("x-forwarded-") || name.bytes().any(|byte| byte == b'_')
-    };
-    let ours: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
-    for name in ours {
+/// Drops the headers that `is_dropped` says so of, and those that `Connection` names.
+fn drop_headers(headers: &mut HeaderMap, is_dropped: impl Fn(&HeaderName) -> bool) {
+    let mut dropped: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| is_dropped(name)).cloned().collect();
+    for value in headers.get_all(CONNECTION) {
+        let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        dropped.extend(tokens.filter_map(|token| HeaderName::from_bytes(token).ok()));
+    }
+    for name in dropped {
         headers.remove(name);
     }
 }
@@ -243,7 +237,7 @@ mod tests {
             ("x-forwarded-port", "1"),
             ("x-other", "1"),
         ]);
-        drop_ours(&mut map);
+        drop_headers(&mut map, |name| is_ours(name.as_str()));
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
     }
 

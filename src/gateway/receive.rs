@@ -7,19 +7,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use crate::rejection::Rejection;
+use crate::signature::Claimed;
 
 /// A request, its body byte for byte.
 #[derive(Debug)]
 pub struct Received {
     pub parts: Parts,
     pub body: Bytes,
+    /// What its head claims of its signature; `None` where there is none to claim.
+    pub claimed: Option<Claimed>,
     /// Room in the budget, given back when the request is done with.
     pub share: Share,
 }
@@ -117,8 +119,9 @@ pub fn check_head(parts: &Parts) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Only the characters of a name, an address and a port (RFC 3986, 3.2), so no user and no path.
 fn is_host(host: &[u8]) -> bool {
-    Authority::try_from(host).is_ok_and(|authority| !authority.as_str().contains('@'))
+    !host.is_empty() && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte))
 }
 
 /// Digits without a leading zero, but for zero itself.

@@ -84,11 +84,6 @@ pub fn with_answer(answer: Answer) -> Reply {
     reply
 }
 
-/// To the one whose work came to a sudden end: its outcome is unknown.
-pub fn broken() -> Reply {
-    phrase(StatusCode::BAD_GATEWAY, "Bad Gateway")
-}
-
 fn in_its_place(status: StatusCode) -> Answer {
     let text = status.canonical_reason().unwrap_or_default();
     let mut headers = HeaderMap::with_capacity(1);

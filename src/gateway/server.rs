@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::client::{ClientIp, read_proxy_header};
+use super::forward::address;
 use super::{Connection, Settings, Worker};
 
 /// A head larger than this is refused.
@@ -119,12 +120,13 @@ impl Worker {
             Err(_) => return Err(EndedEarly::Timeout),
         };
         let trusted = settings.client_ip.trusts_headers_of(peer);
+        let peer_text = address(peer);
         match &settings.tls {
-            None => self.http(stream, Connection { peer, trusted, tls: false }, within, drain).await,
+            None => self.http(stream, Connection { peer, peer_text, trusted, tls: false }, within, drain).await,
             Some(tls) => {
                 let acceptor = TlsAcceptor::from(Arc::clone(tls));
                 let stream = timeout(within, acceptor.accept(stream)).await.map_err(|_| EndedEarly::Timeout)??;
-                self.http(stream, Connection { peer, trusted, tls: true }, within, drain).await
+                self.http(stream, Connection { peer, peer_text, trusted, tls: true }, within, drain).await
             }
         }
     }
@@ -136,8 +138,9 @@ impl Worker {
         header_timeout: Duration,
         drain: CancellationToken,
     ) -> Result<(), EndedEarly> {
+        let connection = Arc::new(connection);
         let service = service_fn(|request| {
-            let worker = Arc::clone(&self);
+            let (worker, connection) = (Arc::clone(&self), Arc::clone(&connection));
             async move { Ok::<_, Infallible>(worker.serve(request, connection).await) }
         });
         let serving = http1::Builder::new()

@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
 use crate::signature::preset::{Challenge, DedupPolicy};
 use crate::signature::secret::Secret;
-use crate::signature::{Scheme, Verifier};
+use crate::signature::{Claimed, Scheme, Verifier};
 
 /// Who sends webhooks to us: path, allowlist, scheme, secrets, upstream.
 #[derive(Debug)]
@@ -133,11 +133,11 @@ impl Authorization {
 }
 
 impl Source {
-    /// What the head alone can be refused for, so that no byte of a body is read in vain.
+    /// What the head claims of its signature, or what it alone can be refused for: no byte of a body is read in vain.
     ///
     /// # Errors
     /// `ClientNotAllowed`, `CredentialMismatch`, or what [`Verifier::inspect`] says of the signature.
-    pub fn admit(&self, client: IpAddr, headers: &HeaderMap) -> Result<(), Rejection> {
+    pub fn admit(&self, client: IpAddr, headers: &HeaderMap) -> Result<Option<Claimed>, Rejection> {
         if !self.allow.admits(client) {
             return Err(Rejection::ClientNotAllowed(client));
         }
@@ -145,8 +145,8 @@ impl Source {
             authorization.check(headers)?;
         }
         match &self.proof {
-            Proof::Signature(verifier) => verifier.inspect(headers).map(|_| ()),
-            Proof::Elsewhere(_) => Ok(()),
+            Proof::Signature(verifier) => verifier.inspect(headers).map(Some),
+            Proof::Elsewhere(_) => Ok(None),
         }
     }
 
@@ -154,6 +154,13 @@ impl Source {
     pub fn unsigned_challenge(&self, rejection: &Rejection) -> Option<&Challenge> {
         let about_signature = matches!(rejection, Rejection::SignatureMissing(_) | Rejection::TimestampMissing(_));
         self.challenge.as_ref().filter(|challenge| about_signature && !challenge.signed)
+    }
+
+    /// True for a header that this source keeps from its upstream: the credential that was checked here, and what
+    /// lets a client rewrite the request.
+    pub fn drops(&self, name: &HeaderName) -> bool {
+        (*name == AUTHORIZATION && self.authorization.as_ref().is_some_and(|authorization| !authorization.pass))
+            || (REWRITING.contains(name) && !self.upstream.pass_headers.contains(name))
     }
 
     /// What a duplicate and a challenge are answered.

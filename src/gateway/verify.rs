@@ -109,13 +109,13 @@ struct Judgement {
 
 fn judge(source: &Source, received: &Received, now: UnixTime, keys: &KeyMaker) -> Result<Judgement, Rejection> {
     let (headers, body) = (&received.parts.headers, &received.body);
-    let (key, alternative, id) = match &source.proof {
-        Proof::Signature(verifier) => {
-            let claimed = verifier.inspect(headers)?;
-            let authentic = verifier.verify(&claimed, headers, body, now)?;
+    let (key, alternative, id) = match (&source.proof, &received.claimed) {
+        (Proof::Signature(verifier), Some(claimed)) => {
+            let authentic = verifier.verify(claimed, headers, body, now)?;
             (authentic.key, Some(authentic.alternative), authentic.id)
         }
-        Proof::Elsewhere(scheme) => (0, None, scheme.unsigned_id(headers, body)?),
+        (Proof::Signature(_), None) => return Err(Rejection::SignatureMissing("nothing was claimed".into())),
+        (Proof::Elsewhere(scheme), _) => (0, None, scheme.unsigned_id(headers, body)?),
     };
     cross_check(source, headers, body)?;
     let identity = Identity { id, body, digest: None };

@@ -41,7 +41,7 @@ impl fmt::Display for Pointer {
 pub fn find<'a>(document: &'a [u8], pointer: &Pointer) -> Option<&'a RawValue> {
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(document);
-    // The walk ends in an error either way: once it has what it came for, or where the document breaks off.
+    // The walk leaves the document in the middle, which is an error to the parser, and what was found stays found.
     let _ = Walk { steps: &pointer.0, found: &mut found }.deserialize(&mut deserializer);
     found
 }
@@ -63,7 +63,7 @@ impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
         if self.steps.is_empty() {
             *self.found = Some(serde::Deserialize::deserialize(deserializer)?);
-            return Err(D::Error::custom("found"));
+            return Ok(());
         }
         deserializer.deserialize_any(self)
     }

@@ -75,16 +75,16 @@ impl ValueSyntax {
     /// `SignatureMissing` where nothing stands in the slot, `SignatureMalformed` where what stands there is not
     /// an encoded tag, `HeaderConflict` for a repeated timestamp.
     pub fn read<'h>(&self, value: &'h str, encoding: Encoding) -> Result<SignatureValue<'h>, Rejection> {
-        let mut refused = Rejection::SignatureMissing("nothing in the header has the scheme's form".into());
+        let mut malformed = None;
         for form in &self.forms {
             match self.read_form(form, value, encoding) {
                 Ok(read) => return Ok(read),
                 // What is missing in one form may be there, and wrong, in another.
-                Err(Rejection::SignatureMissing(_)) if matches!(refused, Rejection::SignatureMalformed(_)) => {}
-                Err(rejection) => refused = rejection,
+                Err(Rejection::SignatureMissing(_)) => {}
+                Err(rejection) => malformed = Some(rejection),
             }
         }
-        Err(refused)
+        Err(malformed.unwrap_or_else(nothing_there))
     }
 
     fn read_form<'h>(
@@ -122,7 +122,7 @@ impl ValueSyntax {
         match (tags.is_empty(), malformed) {
             (false, _) => Ok(SignatureValue { tags, timestamp }),
             (true, true) => Err(Rejection::SignatureMalformed("not an encoded signature of the right length".into())),
-            (true, false) => Err(Rejection::SignatureMissing("nothing in the header has the scheme's form".into())),
+            (true, false) => Err(nothing_there()),
         }
     }
 
@@ -138,6 +138,10 @@ impl ValueSyntax {
         }
         items.join(self.separator.map(String::from).as_deref().unwrap_or_default())
     }
+}
+
+fn nothing_there() -> Rejection {
+    Rejection::SignatureMissing("nothing in the header has the scheme's form".into())
 }
 
 impl Item {
