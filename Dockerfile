@@ -17,6 +17,5 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY --from=build /hookward /usr/local/bin/hookward
 USER 10001
 EXPOSE 8080 9090
-HEALTHCHECK --interval=10s --timeout=5s CMD ["hookward", "health"]
 ENTRYPOINT ["hookward"]
 CMD ["serve"]

@@ -29,6 +29,14 @@ impl KeyMaker {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
+    /// A maker of keys that nobody else can make, for a store that does not outlive the process.
+    pub fn random() -> Self {
+        let mut key = [0; 32];
+        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        random.fill(&mut key).expect("the system has randomness");
+        Self::new(&key)
+    }
+
     /// The key of an event: each part goes in with its length, so that no two lists of parts run together.
     pub fn key(&self, parts: &[&[u8]]) -> DedupKey {
         let mut mac = self.0.clone();

@@ -72,6 +72,26 @@ pub struct Value {
     pub node: Node,
 }
 
+impl Value {
+    /// The value as TOML, on one line.
+    pub fn to_toml(&self) -> String {
+        match &self.node {
+            Node::Text(text) => toml::Value::from(text.as_str()).to_string(),
+            Node::Integer(number) => number.to_string(),
+            Node::Boolean(yes) => yes.to_string(),
+            Node::Other(_, text) => text.clone(),
+            Node::List(items) => {
+                let items: Vec<String> = items.iter().map(Self::to_toml).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Node::Table(table) => {
+                let pairs = table.entries.iter().map(|(key, entry)| format!("{key} = {}", entry.value.to_toml()));
+                format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
 /// The kinds of values that a document may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
@@ -145,14 +165,17 @@ impl Table {
         self.entries.remove(key).map(|entry| entry.value)
     }
 
-    /// This table with `over` laid on top: its keys win one by one, and tables in it are laid over tables.
+    /// This document with `over` laid on top: in each of its tables the keys of `over` win one by one. What such a
+    /// key holds is replaced whole, so that no half of one thing is mixed with half of another.
     #[must_use]
     pub fn overlay(&self, over: &Self) -> Self {
         let mut merged = self.clone();
         for (key, entry) in &over.entries {
             let value = match (self.value(key).map(|value| &value.node), &entry.value.node) {
                 (Some(Node::Table(below)), Node::Table(above)) => {
-                    Value { place: entry.value.place.clone(), node: Node::Table(below.overlay(above)) }
+                    let mut table = below.clone();
+                    table.entries.extend(above.entries.clone());
+                    Value { place: entry.value.place.clone(), node: Node::Table(table) }
                 }
                 _ => entry.value.clone(),
             };
@@ -240,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_overlay_wins_key_by_key() {
-        let merged = parse("[s]\na = 1\nb = 1").overlay(&parse("[s]\nb = 2"));
+        let merged = parse("[s]\na = 1\nb = { x = 1 }").overlay(&parse("[s]\nb = 2"));
         let Some(Node::Table(s)) = merged.value("s").map(|value| &value.node) else {
             panic!("[s] is a table");
         };

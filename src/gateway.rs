@@ -9,6 +9,7 @@ mod record;
 mod respond;
 pub mod server;
 pub mod source;
+mod stall;
 mod verify;
 
 use std::collections::HashMap;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How long a request's body may take.
     pub body_timeout: Duration,
+    /// How long a client may leave its answer unread.
+    pub write_timeout: Duration,
     /// More connections than this, over all workers, are closed at once.
     pub max_connections: usize,
     /// More body bytes than this are not held at once.
@@ -64,7 +67,7 @@ pub struct Gateway {
     keys: KeyMaker,
     clock: Clock,
     budget: Arc<Budget>,
-    /// For what strangers cause.
+    /// For what goes wrong before there is a request.
     sampler: Sampler,
 }
 
@@ -77,14 +80,12 @@ impl std::fmt::Debug for KeyMaker {
 impl Gateway {
     /// A gateway that nothing has reached yet.
     pub fn new(settings: Settings, dedup: Dedup, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        // Its own key for each process: nobody can work out ids that collide, and nothing outlives the process.
-        let key: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
         let budget = Budget::new(settings.max_buffered);
         Self {
             settings: ArcSwap::from_pointee(settings),
             metrics,
             dedup,
-            keys: KeyMaker::new(&key),
+            keys: KeyMaker::random(),
             clock,
             budget,
             sampler: Sampler::default(),
@@ -268,7 +269,11 @@ impl Worker {
             None => None,
             Some(keys) => match self.gateway.dedup.claim(keys, source.lease, self.gateway.clock.monotonic()) {
                 Claim::Granted(lease) => Some(lease),
-                Claim::InFlight(owner) => return Ok(share_outcome(source, owner, record).await),
+                Claim::InFlight(owner) => {
+                    // The owner has the same bytes: these make room while this copy waits.
+                    drop(admitted);
+                    return Ok(share_outcome(source, owner, record).await);
+                }
                 Claim::Crowded => return Ok(finish_busy(record)),
                 Claim::Committed { conflict } => {
                     if conflict {

@@ -79,10 +79,11 @@ pub enum Rejection {
     Overloaded,
 }
 
-/// A [`Rejection`] without its details: the `reason` in logs and metrics. Alerts are built on these names.
+/// A [`Rejection`] without its details, or a refusal that came before there was a request to speak of: the `reason` in logs and metrics. Alerts are built on these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     MalformedRequest,
+    HeadersTooLarge,
     UnknownPath,
     MethodNotAllowed,
     ClientNotAllowed,
@@ -104,8 +105,9 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order in which a request meets them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedRequest,
+        Self::HeadersTooLarge,
         Self::UnknownPath,
         Self::MethodNotAllowed,
         Self::ClientNotAllowed,
@@ -129,6 +131,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MalformedRequest => "malformed_request",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::UnknownPath => "unknown_path",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::ClientNotAllowed => "client_not_allowed",
@@ -181,6 +184,7 @@ impl Rejection {
             Reason::MalformedRequest | Reason::HeaderConflict | Reason::EventIdMissing | Reason::EventIdInvalid => {
                 StatusCode::BAD_REQUEST
             }
+            Reason::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Reason::UnknownPath => StatusCode::NOT_FOUND,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::ClientNotAllowed => StatusCode::FORBIDDEN,

@@ -5,7 +5,7 @@
 
 pub mod encoding;
 pub mod event_id;
-mod header;
+pub mod header;
 pub mod json;
 pub mod preset;
 pub mod scheme;
@@ -182,6 +182,20 @@ impl Scheme {
     pub fn unsigned_id<'a>(&self, headers: &'a HeaderMap, body: &'a [u8]) -> Result<Option<EventId<'a>>, Rejection> {
         let id = self.alternatives[0].id(headers, None, body)?;
         Ok(id.map(|id| EventId { signed: false, ..id }))
+    }
+
+    /// Judges the time of a message that something other than a signature vouches for: a header that the provider
+    /// always sends must be there, and within the tolerance.
+    ///
+    /// # Errors
+    /// `TimestampMissing`, `TimestampMalformed`, `TimestampStale`, `TimestampFuture` or `HeaderConflict`.
+    pub fn check_unsigned_time(&self, headers: &HeaderMap, now: UnixTime) -> Result<(), Rejection> {
+        let alternative = &self.alternatives[0];
+        let Some(scheme @ TimestampScheme { header: Some(name), .. }) = &alternative.timestamp else {
+            return Ok(());
+        };
+        let text = single(headers, name)?.ok_or_else(|| Rejection::TimestampMissing(alternative.timestamp_place()))?;
+        scheme.check(parse_seconds(text)?, now)
     }
 
     /// The headers that carry `message`, signed with each of `secrets` that there is room for. Where a scheme

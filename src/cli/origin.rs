@@ -97,7 +97,9 @@ pub fn with_line(fault: &Fault, lines: &[&str]) -> String {
     let Place::File { line, column, .. } = &fault.place else {
         return format!("{fault}\n");
     };
-    let Some(text) = lines.get(line - 1).filter(|text| !text.trim().is_empty()) else {
+    // A line that may hold a secret is not repeated.
+    let showable = |text: &&&str| !text.trim().is_empty() && !text.contains("literal") && !text.contains("env =");
+    let Some(text) = lines.get(line - 1).filter(showable) else {
         return format!("{fault}\n");
     };
     let number = line.to_string();

@@ -16,7 +16,10 @@ use crate::telemetry::logging;
 /// Runs until a signal ends it. 78 if the configuration is not good.
 pub fn run(path: Option<PathBuf>, sidecar: Sidecar) -> u8 {
     let origin = match (path, sidecar.is_used()) {
-        (Some(_), true) => Err("-c FILE and the flags of the sidecar form exclude each other".to_owned()),
+        (Some(_), true) => {
+            Err("-c FILE and the flags of the sidecar form (or their HOOKWARD_… variables) exclude each other"
+                .to_owned())
+        }
         (None, true) => Ok(Origin::Flags(Box::new(sidecar))),
         (path, false) => Origin::file(path),
     };
@@ -36,7 +39,10 @@ pub fn run(path: Option<PathBuf>, sidecar: Sidecar) -> u8 {
             return BAD_CONFIG;
         }
     };
-    logging::start(config.log.level, config.log.format);
+    if let Err(error) = logging::start(config.log.level, config.log.format) {
+        eprintln!("error: cannot start the log: {error}");
+        return FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,10 +83,26 @@ impl EndSignals {
     }
 }
 
+/// Each webhook needs two connections; the customary limit of 1,024 files would be met at 500 of them.
+fn raise_file_limit(config: &Config) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit / 2 < config.gateway.max_connections as u64 => {
+            warn!(
+                files = limit,
+                max_connections = config.gateway.max_connections,
+                "The limit of open files (ulimit -n) is too low for max_connections"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "Cannot raise the limit of open files"),
+    }
+}
+
 async fn serve(origin: &Origin, environment: &Environment, config: Config) -> anyhow::Result<u8> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut end = EndSignals::new()?;
     warn_of(&config, origin);
+    raise_file_limit(&config);
     let mut running = Running::of(&config);
     let mut app = App::start(Plan::from(config), Clock::System)?;
     loop {

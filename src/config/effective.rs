@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Config;
-use super::source::Described;
+use super::source::{CUSTOM, Described};
 use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
 use crate::gateway::source::{Proof, Source};
@@ -42,6 +42,7 @@ fn gateway(text: &mut String, config: &Config) -> std::fmt::Result {
     }
     writeln!(text, "header_timeout = \"{}\"", format_duration(settings.header_timeout))?;
     writeln!(text, "body_timeout = \"{}\"", format_duration(settings.body_timeout))?;
+    writeln!(text, "write_timeout = \"{}\"", format_duration(settings.write_timeout))?;
     writeln!(text, "drain_timeout = \"{}\"", format_duration(config.drain_timeout))?;
     writeln!(text, "max_connections = {}", settings.max_connections)?;
     writeln!(text, "max_buffered = \"{}\"", format_size(settings.max_buffered))
@@ -51,7 +52,14 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     writeln!(text, "\n[[source]]")?;
     writeln!(text, "name = \"{}\"", source.name)?;
     writeln!(text, "path = \"{}\"", source.path)?;
-    writeln!(text, "provider = \"{}\"", source.provider)?;
+    if source.provider == CUSTOM {
+        writeln!(text, "# provider: none, the scheme is its own")?;
+    } else {
+        writeln!(text, "provider = \"{}\"", source.provider)?;
+    }
+    for line in &described.scheme {
+        writeln!(text, "{line}")?;
+    }
     let methods: Vec<String> = source.methods.iter().map(|method| format!("\"{method}\"")).collect();
     writeln!(text, "methods = [{}]", methods.join(", "))?;
     match &source.proof {
@@ -61,7 +69,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
                 writeln!(text, "tolerance = \"{}\"", format_duration(tolerance))?;
             }
         }
-        Proof::Elsewhere(_) => writeln!(text, "signature = \"none\"")?,
+        Proof::Elsewhere(_) => {}
     }
     if let Some(origin) = &described.authorization {
         writeln!(text, "authorization = {origin}")?;

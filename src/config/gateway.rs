@@ -41,6 +41,7 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         tls: None,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(15),
+        write_timeout: Duration::from_secs(15),
         max_connections: 10_000,
         max_buffered: 256 << 20,
         sources: Vec::new(),
@@ -53,8 +54,9 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         settings.tls = reader.table("tls").and_then(read_tls);
         settings.header_timeout = positive(&reader, "header_timeout").unwrap_or(settings.header_timeout);
         settings.body_timeout = positive(&reader, "body_timeout").unwrap_or(settings.body_timeout);
+        settings.write_timeout = positive(&reader, "write_timeout").unwrap_or(settings.write_timeout);
         settings.max_connections = count(&reader, "max_connections", 10_000_000).unwrap_or(settings.max_connections);
-        settings.max_buffered = reader.parse("max_buffered", parse_size).unwrap_or(settings.max_buffered);
+        settings.max_buffered = positive_size(&reader, "max_buffered").unwrap_or(settings.max_buffered);
         reader.finish();
     }
     let readers = root.tables("source");
@@ -94,6 +96,14 @@ pub fn positive(reader: &Reader<'_>, key: &'static str) -> Option<Duration> {
     reader.parse(key, |text| match parse_duration(text)? {
         Duration::ZERO => Err(format!("\"{text}\" leaves no time at all, for example \"5s\"")),
         duration => Ok(duration),
+    })
+}
+
+/// A size that must not be zero.
+pub fn positive_size(reader: &Reader<'_>, key: &'static str) -> Option<u64> {
+    reader.parse(key, |text| match parse_size(text)? {
+        0 => Err(format!("\"{text}\" leaves no room at all, for example \"1MiB\"")),
+        size => Ok(size),
     })
 }
 

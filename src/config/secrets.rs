@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::environment::Environment;
-use crate::document::{Fault, Place, Reader};
+use crate::document::{Fault, Located, Place, Reader};
 use crate::signature::secret::Secret;
 
 /// A secret shorter than this can be guessed by machines.
@@ -26,22 +26,28 @@ pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut 
     for (index, reader) in source.tables("secrets").into_iter().enumerate() {
         let id = reader.text("id");
         let name = id.as_ref().map_or_else(|| (index + 1).to_string(), |id| id.value.to_owned());
-        if let Some(id) = id {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            if id.value.is_empty() || !id.value.chars().all(plain) {
-                reader
-                    .fault(id.place, format!("id: \"{}\" is not made of letters, digits, '-', '_' and '.'", id.value));
-            } else if secrets.iter().any(|secret| secret.name == name) {
-                reader.fault(id.place, format!("id: \"{name}\" is another secret's id"));
-            }
-        }
+        let name_is_good = id.is_none_or(|id| check_id(&reader, id, &secrets));
         let secret = read(&reader, environment, warnings);
         reader.finish();
-        if let Some((secret, origin, place)) = secret {
+        if let (true, Some((secret, origin, place))) = (name_is_good, secret) {
             secrets.push(NamedSecret { name, secret, place, origin });
         }
     }
     secrets
+}
+
+/// An id goes into a header and into logs: it is plain, and no other secret has it.
+fn check_id(reader: &Reader<'_>, id: Located<&str>, others: &[NamedSecret]) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if id.value.is_empty() || !id.value.chars().all(plain) {
+        reader.fault(id.place, "id: it is not made of letters, digits, '-', '_' and '.'");
+        return false;
+    }
+    if others.iter().any(|other| other.name == id.value) {
+        reader.fault(id.place, format!("id: \"{}\" is another secret's id", id.value));
+        return false;
+    }
+    true
 }
 
 /// Reads the secret that a table names by `env`, `file` or `literal`, with its origin and place.
@@ -52,6 +58,11 @@ pub fn read(
 ) -> Option<(Secret, String, Place)> {
     let (env, file, literal) = (reader.text("env"), reader.text("file"), reader.text("literal"));
     let (bytes, origin, place) = match (env, file, literal) {
+        (Some(name), None, None) if !is_variable(name.value) => {
+            // It may well be the secret itself.
+            reader.fault(name.place, "env: this is not a variable's name, which is made of letters, digits and '_'");
+            return None;
+        }
         (Some(name), None, None) => {
             let Some(bytes) = environment.bytes(name.value) else {
                 reader.fault(
@@ -95,6 +106,15 @@ pub fn read(
             None
         }
     }
+}
+
+/// True for what can name a variable and does not look like a pasted secret.
+fn is_variable(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty()
+        && name.chars().all(plain)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.starts_with("whsec_")
 }
 
 /// The whole value, but for one newline at its end, which editors and `echo` leave there.

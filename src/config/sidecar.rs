@@ -5,7 +5,7 @@ use clap::Args;
 use crate::document::{Node, Place, Table, Value};
 
 /// The flags of `hookward serve` without a file. Each one can be given as a `HOOKWARD_…` variable instead.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Sidecar form: one source, no file")]
 pub struct Sidecar {
     /// Whose webhooks these are; `hookward providers` lists them
@@ -50,9 +50,9 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// True if any flag was given: then this is the sidecar form.
+    /// True if any flag or its variable was given: then this is the sidecar form.
     pub fn is_used(&self) -> bool {
-        self.provider.is_some() || self.upstream.is_some()
+        *self != Self::default()
     }
 
     /// The file that would say the same. Faults in it name the flag.

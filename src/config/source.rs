@@ -6,17 +6,20 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::environment::Environment;
-use super::gateway::{positive, read_networks};
+use super::gateway::{positive, positive_size, read_networks};
 use super::secrets::{self, NamedSecret};
 use super::warnings;
-use crate::document::{Fault, Node, Reader, Table, Value};
+use crate::document::{Fault, Node, Place, Reader, Table, Value};
 use crate::egress::{Roots, Url};
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
 use crate::gateway::source::{Authorization, AuthorizationScheme, Proof, REWRITING, Source, Upstream};
-use crate::quantity::{parse_duration, parse_size};
+use crate::quantity::parse_duration;
 use crate::signature::Verifier;
 use crate::signature::preset::{MissingId, Preset, Profile, ReplayGuard, read_methods};
+
+/// What stands for the preset's slug where there is no preset.
+pub const CUSTOM: &str = "custom";
 
 /// What the effective configuration says of a source beyond what the source itself holds.
 pub struct Described {
@@ -25,6 +28,8 @@ pub struct Described {
     /// The origin of the `Authorization` credential.
     pub authorization: Option<String>,
     pub ca_file: Option<String>,
+    /// The operator's own `signature`, `timestamp` and `event`, as written.
+    pub scheme: Vec<String>,
 }
 
 /// From here on, faults of this table name the source.
@@ -55,7 +60,7 @@ pub fn read(
     let connect_timeout = positive(reader, "upstream_connect_timeout").unwrap_or(Duration::from_secs(2));
     let explicit_timeout = positive(reader, "upstream_timeout");
     let (lease, wait) = (positive(reader, "lease"), reader.parse("wait", parse_duration));
-    let max_body = reader.parse("max_body", parse_size).unwrap_or(1 << 20);
+    let max_body = positive_size(reader, "max_body").unwrap_or(1 << 20);
     let enforce = reader.boolean("enforce").unwrap_or(true);
     let pass_headers = read_pass_headers(reader);
     let accepted =
@@ -79,11 +84,15 @@ pub fn read(
     dedup.ttl = dedup_ttl.unwrap_or(dedup.ttl);
     dedup.missing_id = missing_id.unwrap_or(dedup.missing_id);
     dedup.replay_guard = replay_guard.unwrap_or(dedup.replay_guard);
-    let provider = preset.map_or("custom", |preset| preset.slug.as_str());
+    let provider = preset.map_or(CUSTOM, |preset| preset.slug.as_str());
     let described = Described {
         secrets: named.iter().map(describe).collect(),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
         ca_file,
+        scheme: ["signature", "timestamp", "event"]
+            .into_iter()
+            .filter_map(|key| Some(format!("{key} = {}", reader.value(key)?.to_toml())))
+            .collect(),
     };
     let authorization = authorization.map(|(authorization, _)| authorization);
     let proof = read_proof(reader, &profile, named, &allow, authorization.as_ref());
@@ -200,6 +209,12 @@ fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<
         }
     };
     let tolerance = positive(reader, "tolerance");
+    if tolerance.is_some_and(|tolerance| tolerance.subsec_nanos() > 0) {
+        reader.fault(
+            reader.place_of("tolerance"),
+            "tolerance: timestamps are whole seconds, and so is this, for example \"5m\"",
+        );
+    }
     let profile = profile?;
     let Some(tolerance) = tolerance else {
         return Some(profile);
@@ -293,7 +308,11 @@ fn read_proof(
         return Some(Proof::Elsewhere(profile.scheme.clone()));
     }
     if !reader.has("secrets") {
-        reader.missing("secrets", "[{ env = \"STRIPE_SECRET\" }]");
+        match reader.place() {
+            Place::Flag(_) => reader
+                .fault(Place::Flag("--secret-env"), "no secret is named, give --secret-env NAME or --secret-file FILE"),
+            Place::File { .. } => reader.missing("secrets", "[{ env = \"STRIPE_SECRET\" }]"),
+        }
         return None;
     }
     if named.is_empty() {

@@ -79,6 +79,9 @@ fn each_fault_names_its_place_and_the_way_out() {
         ("dedup = \"of\"", "dedup: \"of\" is not known, did you mean \"off\"?"),
         ("lease = \"1s\"", "lease: it must be longer than upstream_timeout"),
         ("upstream_timeout = \"0s\"", "leaves no time at all"),
+        ("max_body = \"0B\"", "leaves no room at all"),
+        ("tolerance = \"500ms\"", "timestamps are whole seconds"),
+        ("allow = [\"::ffff:0:0/96\"]", "is every address, write allow = \"any\""),
         ("signature = \"none\"", "signature: \"none\" and secrets exclude each other"),
         ("signature = \"off\"", "signature: a string is not a table, or \"none\" for the signature"),
         ("ca_file = \"/x\"", "ca_file: the upstream is plain http://"),
@@ -148,6 +151,9 @@ fn a_scheme_of_ones_own_needs_no_preset() {
     let own = "signature = { algorithm = \"hmac-sha256\", header = \"X-Sig\", value = \"v1={signature}\", signs = \"{body}\" }\n";
     let text = format!("{}{own}", GOOD.replace("provider = \"stripe\"\n", ""));
     assert_eq!(faults(&text), [""; 0]);
+    let effective = |text: &str| Config::parse("h.toml", text, &environment()).expect("a good file").effective;
+    assert_eq!(effective(&effective(&text)), effective(&text), "what is in force can be read again");
+    assert!(faults(&text.replace("{body}", "{body}.{timestamp}"))[0].contains("[signature]"));
     assert!(faults(&text.replace("{body}", "fixed"))[0].contains("signs nothing of the message"));
 }
 
@@ -207,4 +213,33 @@ fn faults_in_flags_name_the_flag() {
     let config = Config::from_flags(&flags, &environment()).expect("good flags");
     assert_eq!(config.gateway.sources[0].path, "/");
     assert!(config.effective.contains("allow = [\"203.0.113.0/24\", \"2001:db8::1\"]"), "{}", config.effective);
+}
+
+#[test]
+fn an_operators_event_id_replaces_the_presets() {
+    let event_id = |event: &str| {
+        let text = format!("{}event = {event}\n", GOOD.replace("stripe", "github"));
+        let config = Config::parse("h.toml", &text, &environment());
+        config.map(|config| match &config.gateway.sources[0].proof {
+            crate::gateway::source::Proof::Signature(verifier) => {
+                verifier.scheme().alternatives()[0].ids().iter().map(ToString::to_string).collect::<Vec<_>>()
+            }
+            crate::gateway::source::Proof::Elsewhere(_) => Vec::new(),
+        })
+    };
+    assert_eq!(event_id("{ id = { json = \"/id\" } }").expect("good"), ["JSON /id"]);
+    let both = event_id("{ id = { header = \"x-id\", json = \"/id\" } }").expect_err("both at once");
+    assert!(both[0].text.contains("for both, write a list"), "{both:?}");
+}
+
+#[test]
+fn a_secret_pasted_in_the_wrong_place_is_not_repeated() {
+    for line in ["secrets = [{ env = \"whsec_c2VjcmV0\" }]", "secrets = [{ env = \"c2VjcmV0+/=\" }]"] {
+        let found = faults(&with(line));
+        assert!(found[0].contains("this is not a variable's name") && !found[0].contains("c2VjcmV0"), "{found:?}");
+    }
+    for id in ["a b", "", "a\\nb", "é"] {
+        let found = faults(&with(&format!("secrets = [{{ env = \"SECRET\", id = \"{id}\" }}]")));
+        assert!(found[0].contains("id: it is not made of letters"), "{found:?}");
+    }
 }

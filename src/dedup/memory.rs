@@ -145,6 +145,8 @@ impl Memory {
     }
 
     pub(super) fn stats(&self) -> MemoryStats {
+        // The cache does its bookkeeping now and then; without this it would not have counted yet.
+        self.finished.run_pending_tasks();
         MemoryStats { entries: self.finished.entry_count(), evictions: self.evictions.load(Ordering::Relaxed) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ExchangeError, Roots, Target};
 
@@ -52,28 +52,28 @@ impl Pool {
 
     /// Sends a request and reads its answer, all within `within`.
     ///
-    /// A connection that turns out to be stale is replaced only when nothing of the request was written to it.
+    /// A connection that turns out to be stale is replaced only when nothing of the request was written to it. What
+    /// counts is the answer's head: where its body breaks off or takes too long, the answer comes without a body.
     ///
     /// # Errors
     /// See [`ExchangeError`]; each says whether the other side may have acted on the request.
-    pub async fn exchange(&self, request: Request<Full<Bytes>>, within: Duration) -> Result<Exchange, ExchangeError> {
-        match timeout(within, self.send(request)).await {
-            Ok(exchanged) => exchanged,
-            Err(_) => Err(ExchangeError::Timeout { target: self.target.clone(), within }),
-        }
-    }
-
-    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Exchange, ExchangeError> {
+    pub async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<Exchange, ExchangeError> {
+        let deadline = Instant::now() + within;
         loop {
             let (mut sender, reused) = match self.take() {
                 Some(sender) => (sender, true),
                 // Boxed: it is rare and large, and would be carried along by every request.
-                None => (Box::pin(self.connect()).await?, false),
+                None => (Box::pin(self.connect(deadline)).await?, false),
             };
-            match sender.try_send_request(request).await {
+            let sent = timeout_at(deadline, sender.try_send_request(request)).await;
+            match sent.map_err(|_| ExchangeError::Timeout { target: self.target.clone(), within })? {
                 Ok(response) => {
                     let (parts, body) = response.into_parts();
-                    let body = read_answer(body).await;
+                    let body = timeout_at(deadline, read_answer(body)).await.unwrap_or(None);
                     if body.is_some() {
                         self.put(sender);
                     }
@@ -110,11 +110,12 @@ impl Pool {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
-        match timeout(self.connect_timeout, self.open()).await {
+    async fn connect(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+        let within = self.connect_timeout.min(deadline.saturating_duration_since(Instant::now()));
+        match timeout(within, self.open()).await {
             Ok(Ok(sender)) => Ok(sender),
             Ok(Err(cause)) => Err(ExchangeError::Connect { target: self.target.clone(), cause }),
-            Err(_) => Err(ExchangeError::ConnectTimeout { target: self.target.clone(), within: self.connect_timeout }),
+            Err(_) => Err(ExchangeError::ConnectTimeout { target: self.target.clone(), within }),
         }
     }
 

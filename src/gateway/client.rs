@@ -122,14 +122,25 @@ fn forwarded_hop(element: &str) -> Option<IpAddr> {
 /// # Errors
 /// What is wrong with it, as a fragment.
 pub async fn read_proxy_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<IpAddr>, &'static str> {
-    const V2_FIXED: usize = 16;
+    /// The first 12 bytes tell the versions apart; version 1 has 15 or more, version 2 has 16 and as many as it says.
+    const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
     const V1_MAX: usize = 107;
+    const V2_FIXED: usize = 16;
     const V2_MAX: usize = 536;
     let cut = |_| "the connection ended within it";
 
-    let mut header = vec![0; V2_FIXED];
-    stream.read_exact(&mut header[..V2_FIXED]).await.map_err(cut)?;
-    if header.starts_with(b"PROXY ") {
+    let mut header = vec![0; SIGNATURE.len()];
+    stream.read_exact(&mut header).await.map_err(cut)?;
+    if header == SIGNATURE {
+        header.resize(V2_FIXED, 0);
+        stream.read_exact(&mut header[SIGNATURE.len()..]).await.map_err(cut)?;
+        let length = usize::from(u16::from_be_bytes([header[14], header[15]]));
+        if V2_FIXED + length > V2_MAX {
+            return Err("it is too long");
+        }
+        header.resize(V2_FIXED + length, 0);
+        stream.read_exact(&mut header[V2_FIXED..]).await.map_err(cut)?;
+    } else if header.starts_with(b"PROXY ") {
         while !header.ends_with(b"\r\n") {
             if header.len() == V1_MAX {
                 return Err("its first line is too long");
@@ -137,12 +148,7 @@ pub async fn read_proxy_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<
             header.push(stream.read_u8().await.map_err(cut)?);
         }
     } else {
-        let length = usize::from(u16::from_be_bytes([header[14], header[15]]));
-        if V2_FIXED + length > V2_MAX {
-            return Err("it is too long");
-        }
-        header.resize(V2_FIXED + length, 0);
-        stream.read_exact(&mut header[V2_FIXED..]).await.map_err(cut)?;
+        return Err("it is not the PROXY protocol");
     }
     match ProxyHeader::parse(&header, ParseConfig::default()) {
         Ok((parsed, length)) if length == header.len() => {
@@ -231,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn both_versions_of_the_proxy_protocol_are_read_to_their_end() {
         assert_eq!(proxy(b"PROXY TCP4 203.0.113.7 10.0.0.1 5000 80\r\nGET").await, Ok(Some("203.0.113.7".into())));
-        assert_eq!(proxy(b"PROXY UNKNOWN\r\n\r\nGET").await, Err("it is not the PROXY protocol"));
+        assert_eq!(proxy(b"PROXY UNKNOWN\r\nGET").await, Ok(None));
         let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\x0a\0\0\x01\x13\x88\0\x50GET";
         assert_eq!(proxy(v2).await, Ok(Some("203.0.113.7".into())));
         assert_eq!(proxy(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET").await, Ok(None));

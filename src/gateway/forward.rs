@@ -76,7 +76,7 @@ pub struct Via {
 impl Via {
     /// What the gateway saw itself, or what a trusted proxy says in `headers`.
     pub fn new(client: IpAddr, connection: &Connection, headers: &HeaderMap) -> Self {
-        let said = |name| headers.get(name).filter(|_| connection.trusted).cloned();
+        let said = |name| last_item(headers, &name).filter(|_| connection.trusted);
         let proto = HeaderValue::from_static(if connection.tls { "https" } else { "http" });
         let client = if client == connection.peer { connection.peer_text.clone() } else { address(client) };
         Self {
@@ -147,11 +147,11 @@ fn prepare(received: &mut Received, source: &Source, via: Via) {
     if let Some(host) = via.host {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    if !headers.get(&X_REQUEST_ID).is_some_and(is_request_id) {
+    if !is_once(headers, &X_REQUEST_ID, is_request_id) {
         let id = encode_hex(&fastrand::u128(..).to_be_bytes());
         headers.insert(X_REQUEST_ID, HeaderValue::try_from(id).expect("hex is visible ASCII"));
     }
-    if !headers.get(&TRACEPARENT).is_some_and(is_traceparent) {
+    if !is_once(headers, &TRACEPARENT, is_traceparent) {
         // A new trace, not sampled.
         let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
         let parent = ["00-", &encode_hex(&trace), "-", &encode_hex(&span), "-00"].concat();
@@ -179,6 +179,19 @@ fn drop_headers(headers: &mut HeaderMap, is_dropped: impl Fn(&HeaderName) -> boo
     for name in dropped {
         headers.remove(name);
     }
+}
+
+/// True if the header is there once, and `is_good`.
+fn is_once(headers: &HeaderMap, name: &HeaderName, is_good: fn(&HeaderValue) -> bool) -> bool {
+    let mut values = headers.get_all(name).iter();
+    values.next().is_some_and(is_good) && values.next().is_none()
+}
+
+/// What the nearest proxy said: the last item of a header, over all its lines.
+fn last_item(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let line = headers.get_all(name).iter().next_back()?;
+    let item = line.as_bytes().rsplit(|byte| *byte == b',').next()?.trim_ascii();
+    HeaderValue::from_bytes(item).ok().filter(|item| !item.is_empty())
 }
 
 /// 1 to 128 of the characters that ids are made of.

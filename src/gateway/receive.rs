@@ -86,6 +86,9 @@ impl Drop for Share {
     }
 }
 
+/// Room made for a body before it has arrived: what a head promises costs its sender nothing.
+const MAX_RESERVED: usize = 64 * 1024;
+
 /// Refuses heads that two HTTP implementations could understand differently.
 ///
 /// # Errors
@@ -176,7 +179,6 @@ pub async fn discard(mut body: Incoming) {
 }
 
 async fn collect(body: &mut Incoming, expected: u64, max: u64, share: &mut Share) -> Result<Bytes, Rejection> {
-    share.grow_to(expected)?;
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Rejection::MalformedRequest("the body broke off"))?;
@@ -192,7 +194,7 @@ async fn collect(body: &mut Incoming, expected: u64, max: u64, share: &mut Share
             return Ok(data);
         }
         if whole.is_empty() {
-            whole.reserve(usize::try_from(expected).unwrap_or(0));
+            whole.reserve(usize::try_from(expected).unwrap_or(0).min(MAX_RESERVED));
         }
         whole.extend_from_slice(&data);
     }

@@ -128,14 +128,14 @@ impl Record {
         self.metrics.count(outcome);
         self.metrics.request_duration.observe(took);
         if let Some(rejection) = &self.shadowed {
-            self.metrics.count(Outcome::Rejected(rejection.reason()));
+            self.metrics.count_shadowed(rejection.reason());
         }
         if !enabled!(Level::INFO) {
             return;
         }
         match outcome {
             Outcome::Rejected(_) => {
-                if let Some(suppressed) = gateway.sampler.pass(gateway.clock.monotonic()) {
+                if let Some(suppressed) = self.metrics.sampler.pass(gateway.clock.monotonic()) {
                     self.write_rejected(status, rejection, took, suppressed);
                 }
             }

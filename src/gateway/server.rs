@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::gauge::Gauge;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -20,13 +21,13 @@ use tracing::{debug, warn};
 
 use super::client::{ClientIp, read_proxy_header};
 use super::forward::address;
+use super::stall::Impatient;
 use super::{Connection, Settings, Worker};
+use crate::rejection::Reason;
+use crate::telemetry::metrics::Outcome;
 
-/// A head larger than this is refused.
+/// A head larger than this is refused; hyper itself refuses more than 100 lines.
 const MAX_HEAD: usize = 64 * 1024;
-
-/// More header lines than this are refused.
-const MAX_HEADERS: usize = 100;
 
 const BACKLOG: i32 = 1024;
 
@@ -35,6 +36,12 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// If the address cannot be listened on.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    if address.port() != 0 {
+        // Sharing the port is for our own workers: another process on it would remember other events than we do.
+        let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        probe.set_reuse_address(true)?;
+        probe.bind(&address.into())?;
+    }
     let mut listeners = vec![bind_one(address)?];
     let address = listeners[0].local_addr()?;
     for _ in 1..workers {
@@ -77,7 +84,9 @@ impl Worker {
                     connections.spawn(async move { worker.connection(stream, peer.ip().to_canonical(), drain).await });
                 }
                 Err(error) => {
-                    warn!(%error, "Cannot accept a connection, trying again");
+                    if let Some(suppressed) = self.gateway.sampler.pass(self.gateway.clock.monotonic()) {
+                        warn!(%error, suppressed, "Cannot accept a connection, trying again");
+                    }
                     sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -97,13 +106,14 @@ impl Worker {
 
     /// Serves one connection to its end.
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, drain: CancellationToken) {
-        let open = self.gateway.metrics.connections.clone();
-        open.inc();
+        let _open = Open::new(&self.gateway.metrics.connections);
+        let nowhere = Arc::clone(&self.routes().nowhere);
         if let Err(why) = self.converse(stream, peer, drain).await {
-            // A stranger's doing: counted by what it asked for, if it got that far.
+            if let Some(reason) = why.reason() {
+                nowhere.count(Outcome::Rejected(reason));
+            }
             debug!(client.address = %peer, %why, "Connection ended early");
         }
-        open.dec();
     }
 
     async fn converse(
@@ -115,18 +125,18 @@ impl Worker {
         let settings = self.gateway.settings.load_full();
         stream.set_nodelay(true)?;
         let within = settings.header_timeout;
-        let peer = match timeout(within, introduce(&settings, &mut stream, peer)).await {
+        let peer = match timeout(within, introduce(&settings.client_ip, &mut stream, peer)).await {
             Ok(peer) => peer?,
             Err(_) => return Err(EndedEarly::Timeout),
         };
         let trusted = settings.client_ip.trusts_headers_of(peer);
         let peer_text = address(peer);
         match &settings.tls {
-            None => self.http(stream, Connection { peer, peer_text, trusted, tls: false }, within, drain).await,
+            None => self.http(stream, Connection { peer, peer_text, trusted, tls: false }, &settings, drain).await,
             Some(tls) => {
                 let acceptor = TlsAcceptor::from(Arc::clone(tls));
                 let stream = timeout(within, acceptor.accept(stream)).await.map_err(|_| EndedEarly::Timeout)??;
-                self.http(stream, Connection { peer, peer_text, trusted, tls: true }, within, drain).await
+                self.http(stream, Connection { peer, peer_text, trusted, tls: true }, &settings, drain).await
             }
         }
     }
@@ -135,7 +145,7 @@ impl Worker {
         self: Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         connection: Connection,
-        header_timeout: Duration,
+        settings: &Settings,
         drain: CancellationToken,
     ) -> Result<(), EndedEarly> {
         let connection = Arc::new(connection);
@@ -145,10 +155,9 @@ impl Worker {
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
+            .header_read_timeout(settings.header_timeout)
             .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Impatient::new(stream, settings.write_timeout)), service);
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
             // Both go on with the same connection: nothing is dropped when draining wins.
@@ -159,9 +168,25 @@ impl Worker {
     }
 }
 
+/// Counts a connection for as long as it is open.
+struct Open(Gauge);
+
+impl Open {
+    fn new(connections: &Gauge) -> Self {
+        connections.inc();
+        Self(connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Whose connection it is. Where the PROXY protocol is wanted, a trusted peer says so before anything else.
-async fn introduce(settings: &Settings, stream: &mut TcpStream, peer: IpAddr) -> Result<IpAddr, EndedEarly> {
-    match &settings.client_ip {
+async fn introduce(client_ip: &ClientIp, stream: &mut TcpStream, peer: IpAddr) -> Result<IpAddr, EndedEarly> {
+    match client_ip {
         ClientIp::ProxyProtocol(trusted) if trusted.contain(peer) => {
             let client = read_proxy_header(stream).await.map_err(EndedEarly::ProxyHeader)?;
             Ok(client.unwrap_or(peer))
@@ -184,4 +209,17 @@ enum EndedEarly {
     Io(#[from] io::Error),
     #[error(transparent)]
     Http(#[from] hyper::Error),
+}
+
+impl EndedEarly {
+    /// What is counted of it: refusals that happen before there is a request to speak of.
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::UntrustedProxy => Some(Reason::ClientNotAllowed),
+            Self::ProxyHeader(_) => Some(Reason::MalformedRequest),
+            Self::Http(error) if error.is_parse_too_large() => Some(Reason::HeadersTooLarge),
+            Self::Http(error) if error.is_parse() => Some(Reason::MalformedRequest),
+            Self::Timeout | Self::Io(_) | Self::Http(_) => None,
+        }
+    }
 }

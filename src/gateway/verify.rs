@@ -13,6 +13,7 @@ use crate::dedup::{ClaimKeys, DedupKey, KeyMaker};
 use crate::rejection::Rejection;
 use crate::signature::encoding::encode_hex;
 use crate::signature::event_id::{EventId, IdKind};
+use crate::signature::header::single;
 use crate::signature::json;
 use crate::signature::preset::{DedupPolicy, MissingId, ReplayGuard};
 
@@ -115,7 +116,10 @@ fn judge(source: &Source, received: &Received, now: UnixTime, keys: &KeyMaker) -
             (authentic.key, Some(authentic.alternative), authentic.id)
         }
         (Proof::Signature(_), None) => return Err(Rejection::SignatureMissing("nothing was claimed".into())),
-        (Proof::Elsewhere(scheme), _) => (0, None, scheme.unsigned_id(headers, body)?),
+        (Proof::Elsewhere(scheme), _) => {
+            scheme.check_unsigned_time(headers, now)?;
+            (0, None, scheme.unsigned_id(headers, body)?)
+        }
     };
     cross_check(source, headers, body)?;
     let identity = Identity { id, body, digest: None };
@@ -129,9 +133,9 @@ fn judge(source: &Source, received: &Received, now: UnixTime, keys: &KeyMaker) -
 /// Refuses headers that say otherwise than the body: only the body is signed.
 fn cross_check(source: &Source, headers: &HeaderMap, body: &[u8]) -> Result<(), Rejection> {
     for (name, pointer) in &source.cross_checks {
-        let Some(header) = headers.get(name) else { continue };
+        let Some(header) = single(headers, name)? else { continue };
         let in_body = json::find(body, pointer).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
-        if in_body.is_none_or(|in_body| in_body.as_bytes() != header.as_bytes()) {
+        if in_body.is_none_or(|in_body| in_body != header) {
             return Err(Rejection::HeaderConflict(format!("{name} is not what the body says at {pointer}")));
         }
     }

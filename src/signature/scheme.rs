@@ -126,6 +126,9 @@ impl Alternative {
         if !self.covers(Piece::Body) {
             fault("signs must have {body}, or key must be \"{body}\": else anybody could change the body");
         }
+        if let Err(wrong) = self.signs.check_unambiguous() {
+            fault(wrong);
+        }
         if self.signs.has(Piece::Secret) != (self.key == KeyRole::Body) {
             fault("signs has {secret} where key = \"{body}\", and only there");
         }
@@ -172,12 +175,16 @@ fn read_ids(event: Reader<'_>) -> Vec<IdPlace> {
             Node::Text(word) if word == "timestamp" => Some(IdPlace::Timestamp),
             Node::Table(table) => {
                 let reader = event.inner("id", table);
-                let place = header_name(&reader, "header")
-                    .map(IdPlace::Header)
-                    .or_else(|| reader.parse("json", Pointer::parse).map(IdPlace::Json));
-                reader.has("json");
+                let header = header_name(&reader, "header").map(IdPlace::Header);
+                let json = reader.parse("json", Pointer::parse).map(IdPlace::Json);
+                if reader.has("header") == reader.has("json") {
+                    reader.fault(
+                        reader.place(),
+                        "an id stands either in a `header` or in the body's `json`; for both, write a list",
+                    );
+                }
                 reader.finish();
-                place
+                header.or(json)
             }
             _ => {
                 event.wrong_kind(

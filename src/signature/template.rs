@@ -68,6 +68,25 @@ impl Template {
         }
     }
 
+    /// Refuses templates in which two different messages could have the same signed bytes.
+    ///
+    /// # Errors
+    /// What to write instead, as a fragment.
+    pub fn check_unambiguous(&self) -> Result<(), &'static str> {
+        for (place, part) in self.0.iter().enumerate() {
+            match (part, self.0.get(place + 1)) {
+                (Part::Piece(Piece::Body), Some(_)) => {
+                    return Err("{body} must be the last piece of signs: what follows it could be part of a body");
+                }
+                (Part::Piece(_), Some(Part::Piece(_))) => {
+                    return Err("two pieces of signs stand side by side: put a separator such as \".\" between them");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// True if `id` could swallow what follows it: with `{id}.{timestamp}`, an id that has a dot
     /// would let two different messages have the same signed bytes.
     pub fn is_ambiguous_with(&self, id: &str) -> bool {
@@ -115,6 +134,13 @@ mod tests {
         for bad in ["", "fixed", "{body", "{bdy}", "{}"] {
             assert!(Template::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn pieces_that_could_run_together_are_refused() {
+        let check = |text| Template::parse(text).expect("a template").check_unambiguous().is_ok();
+        assert!(check("{id}.{timestamp}.{body}") && check("v0:{timestamp}:{body}") && check("{secret}"));
+        assert!(!check("{body}.{id}") && !check("{id}{body}") && !check("{body}{body}"));
     }
 
     #[test]

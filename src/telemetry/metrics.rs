@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::dedup::MemoryStats;
 use crate::rejection::Reason;
+use crate::telemetry::sampling::Sampler;
 
 /// How a request ended. The `outcome` of `gateway_requests_total` and of the request's log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,12 @@ struct RequestLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    source: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabel {
     source: String,
 }
@@ -119,6 +126,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<SourceLabel, DurationHistogram>,
     upstream_duration: Family<SourceLabel, DurationHistogram>,
+    shadowed: Family<ReasonLabels, Counter>,
     possible_duplicates: Family<SourceLabel, Counter>,
     conflicts: Family<SourceLabel, Counter>,
     pub in_flight: Gauge,
@@ -133,6 +141,9 @@ pub struct Metrics {
 #[derive(Debug)]
 pub struct SourceMetrics {
     outcomes: Vec<Counter>,
+    shadowed: Vec<Counter>,
+    /// Keeps what strangers cause from filling the log, each source for itself.
+    pub sampler: Sampler,
     pub request_duration: DurationHistogram,
     pub upstream_duration: DurationHistogram,
     pub possible_duplicates: Counter,
@@ -158,6 +169,12 @@ impl Metrics {
             "From forwarding to the end of the upstream's answer",
             Unit::Seconds,
             upstream_duration.clone(),
+        );
+        let shadowed = Family::default();
+        registry.register(
+            "gateway_shadow_rejections",
+            "Requests that would have been rejected, and were forwarded since their source does not enforce",
+            shadowed.clone(),
         );
         let possible_duplicates = Family::default();
         registry.register(
@@ -198,6 +215,7 @@ impl Metrics {
             requests,
             request_duration,
             upstream_duration,
+            shadowed,
             possible_duplicates,
             conflicts,
             in_flight,
@@ -216,8 +234,13 @@ impl Metrics {
             let (outcome, reason) = (outcome.as_str(), outcome.reason().unwrap_or_default());
             self.requests.get_or_create_owned(&RequestLabels { source: name.to_owned(), outcome, reason })
         });
+        let shadowed = Reason::ALL.into_iter().map(|reason| {
+            self.shadowed.get_or_create_owned(&ReasonLabels { source: name.to_owned(), reason: reason.as_str() })
+        });
         Arc::new(SourceMetrics {
             outcomes: outcomes.collect(),
+            shadowed: shadowed.collect(),
+            sampler: Sampler::default(),
             request_duration: self.request_duration.get_or_create_owned(&label),
             upstream_duration: self.upstream_duration.get_or_create_owned(&label),
             possible_duplicates: self.possible_duplicates.get_or_create_owned(&label),
@@ -245,6 +268,11 @@ impl Default for Metrics {
 }
 
 impl SourceMetrics {
+    /// Counts a request that is forwarded although it was rejected.
+    pub fn count_shadowed(&self, reason: Reason) {
+        self.shadowed[reason as usize].inc();
+    }
+
     /// Counts a request.
     pub fn count(&self, outcome: Outcome) {
         self.outcomes[outcome.index()].inc();

@@ -200,3 +200,16 @@ async fn waiting_ends_with_the_upstreams_time() {
     let last = gateway.upstream.arrived().pop().expect("the retry");
     assert_eq!(last.header("hookward-possible-duplicate"), "1");
 }
+
+#[tokio::test]
+async fn equal_bodies_of_two_shopify_topics_both_arrive() {
+    let gateway = Gateway::start("shopify", "").await;
+    for (id, topic) in [("w1", "orders/create"), ("w2", "orders/paid"), ("w2", "orders/paid")] {
+        let event = signed("shopify", id, r#"{"id":1}"#, NOW).header("X-Shopify-Topic", topic);
+        assert_eq!(gateway.send(event).await.status, 200);
+    }
+    let marks: Vec<_> =
+        gateway.upstream.arrived().iter().map(|a| a.header("hookward-possible-duplicate").to_owned()).collect();
+    assert_eq!(marks, ["", "1"], "none is lost, and the second is marked");
+    assert_eq!(gateway.metric("hookward_dedup_entries"), 3.0);
+}

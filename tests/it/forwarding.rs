@@ -196,3 +196,47 @@ async fn a_connection_that_the_upstream_closed_costs_nothing() {
     }
     assert_eq!(gateway.upstream.arrived().len(), 20);
 }
+
+#[tokio::test]
+async fn a_success_counts_also_when_its_body_never_comes() {
+    for ending in ["stalls", "breaks off"] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!(
+            "upstream = \"http://{}/\"\nupstream_timeout = \"200ms\"",
+            listener.local_addr().expect("an address")
+        );
+        let gateway = Gateway::start("stripe", &url).await;
+        let app = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut stream, _) = listener.accept().await.expect("the gateway");
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await;
+            if ending == "stalls" {
+                let _ = stream.read(&mut head).await;
+            }
+            // Nothing more is ever asked of it.
+            listener
+        });
+        for _ in 0..2 {
+            let reply = gateway.send(signed("stripe", "", r#"{"id":"evt_1"}"#, NOW)).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, ""), "{ending}");
+        }
+        drop(app);
+    }
+}
+
+#[tokio::test]
+async fn of_a_chain_of_proxies_the_last_one_is_believed() {
+    let settings = "client_ip = { from = \"x-forwarded-for\", trusted_proxies = [\"127.0.0.1\"] }";
+    let gateway = Gateway::with_settings("vpn-enterprise", settings, "").await;
+    let request = signed("vpn-enterprise", "", "x", NOW).header("X-Forwarded-Host", "evil.example");
+    let request = request
+        .header("X-Forwarded-Host", "also.evil.example, hooks.example.org")
+        .header("X-Forwarded-Proto", "http, https");
+    gateway.send(request.header("X-Request-Id", "mine").header("X-Request-Id", "second <b>")).await;
+    let arrived = gateway.upstream.only();
+    assert_eq!(arrived.header("x-forwarded-host"), "hooks.example.org");
+    assert_eq!(arrived.header("x-forwarded-proto"), "https");
+    assert_eq!(arrived.header("x-request-id").len(), 32, "of two none is taken");
+}

@@ -302,6 +302,79 @@ async fn a_taken_port_is_said_and_ends_the_program() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains(&format!("cannot listen on {address} for the gateway")), "{said}");
+    // A second gateway would take half of the connections and remember other events.
+    drop(taken);
+    let mut first = Serving::start(
+        hookward(&[
+            "serve",
+            "--provider",
+            "stripe",
+            "--secret-env",
+            "SECRET",
+            "--upstream",
+            "http://127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .env("SECRET", crate::support::SECRET),
+    );
+    let address = first.address("gateway").to_string();
+    let second = hookward(&[
+        "serve",
+        "--provider",
+        "stripe",
+        "--secret-env",
+        "SECRET",
+        "--upstream",
+        "http://127.0.0.1:1",
+        "--listen",
+        &address,
+    ])
+    .env("SECRET", crate::support::SECRET)
+    .output()
+    .expect("the program");
+    assert_eq!(second.status.code(), Some(1));
     let health = hookward(&["health", "http://127.0.0.1:1/readyz"]).output().expect("the program");
     assert_eq!(health.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_webhook() {
+    let upstream = Upstream::start().await;
+    let folder = TempDir::new().expect("a folder");
+    let path = file(&folder, "h.toml", &config(&upstream, "", ""));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let text = std::fs::read_to_string(&path).expect("text").replacen("127.0.0.1:0", &port.to_string(), 1);
+    file(&folder, "h.toml", &text);
+    let mut command = hookward(&["serve", "-c", path.to_str().expect("a path")]);
+    let mut child = command
+        .env("SECRET", crate::support::SECRET)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program");
+    while TcpStream::connect(port).is_err() {
+        tokio::task::yield_now().await;
+    }
+    // A pipe holds 64 KiB; these lines are several times that.
+    for number in 0..1500 {
+        assert_eq!(status(port, event(&format!("evt_{number}_{}", "x".repeat(200)))).await, 200, "{number}");
+    }
+    let stop = std::process::Command::new("sh").args(["-c", &format!("kill -s TERM {}", child.id())]).status();
+    assert!(stop.expect("a shell").success());
+    assert!(child.wait().expect("its end").success());
+}
+
+#[test]
+fn flags_are_never_ignored() {
+    let folder = TempDir::new().expect("a folder");
+    file(&folder, "hookward.toml", "");
+    let alone = hookward(&["serve", "--allow", "203.0.113.0/24"]).current_dir(&folder).output().expect("the program");
+    assert_eq!(alone.status.code(), Some(78));
+    let said = String::from_utf8(alone.stderr).expect("text");
+    assert!(said.contains("`provider` is missing"), "{said}");
+    let both = hookward(&["serve", "-c", "hookward.toml", "--allow", "any"])
+        .current_dir(&folder)
+        .output()
+        .expect("the program");
+    assert_eq!(both.status.code(), Some(2));
 }

@@ -110,6 +110,7 @@ async fn the_proxy_protocol_is_required_where_it_is_configured() {
     for (header, status) in [
         (&b""[..], None),
         (b"PROXY nonsense\r\n", None),
+        (b"PROXY UNKNOWN\r\n", Some(403)),
         (b"PROXY TCP4 198.51.100.1 127.0.0.1 5000 80\r\n", Some(403)),
         (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", Some(403)),
         (b"PROXY TCP4 91.234.56.1 127.0.0.1 5000 80\r\n", Some(200)),
@@ -167,8 +168,57 @@ async fn a_source_that_does_not_enforce_judges_counts_and_forwards() {
         assert_eq!(arrived.body, br#"{"id":"evt_2"}"#[..]);
     }
     assert_eq!(gateway.upstream.arrived().len(), 2, "what is not verified is not remembered either");
-    let line = r#"hookward_gateway_requests_total{source="source",outcome="rejected",reason="signature_mismatch"}"#;
+    let line = r#"hookward_gateway_shadow_rejections_total{source="source",reason="signature_mismatch"}"#;
+    assert_eq!(gateway.metric(line), 2.0);
+    let line = r#"hookward_gateway_requests_total{source="source",outcome="forwarded",reason=""}"#;
     assert_eq!(gateway.metric(line), 2.0);
     assert_eq!(gateway.send(signed("stripe", "", r#"{"id":"evt_3"}"#, NOW)).await.status, 200);
     assert_eq!(gateway.upstream.arrived()[2].header("hookward-verified"), "stripe;key=1");
+}
+
+#[tokio::test]
+async fn heads_that_promise_a_body_take_no_room_from_others() {
+    let gateway = Gateway::with_settings("vpn-enterprise", "max_buffered = \"1MiB\"", "").await;
+    let head = format!(
+        "POST /in HTTP/1.1\r\nHost: x\r\nX-VPN-Signature: {}\r\nContent-Length: 1048576\r\n\r\n",
+        "0".repeat(64)
+    );
+    let mut promising = Vec::new();
+    for _ in 0..4 {
+        let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.expect("a listener");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.expect("a connection");
+        promising.push(stream);
+    }
+    while gateway.metric("hookward_gateway_requests_in_flight") < 4.0 {
+        tokio::task::yield_now().await;
+    }
+    accepted(&gateway, signed("vpn-enterprise", "", &"x".repeat(100_000), NOW)).await;
+    // What has arrived does take room.
+    let mut arriving = tokio::net::TcpStream::connect(gateway.address()).await.expect("a listener");
+    let half = [head.as_bytes(), &vec![b'x'; 1_000_000]].concat();
+    tokio::io::AsyncWriteExt::write_all(&mut arriving, &half).await.expect("a connection");
+    while gateway.app.gateway().buffered() < 1_000_000 {
+        tokio::task::yield_now().await;
+    }
+    let reply = gateway.send(signed("vpn-enterprise", "", &"y".repeat(100_000), NOW)).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("5")));
+    drop(arriving);
+    while gateway.app.gateway().buffered() > 0 {
+        tokio::task::yield_now().await;
+    }
+    accepted(&gateway, signed("vpn-enterprise", "", &"z".repeat(100_000), NOW)).await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_at_all_is_counted_too() {
+    let gateway = Gateway::start("stripe", "").await;
+    let many = format!("POST /in HTTP/1.1\r\n{}\r\n", "X-A: 1\r\n".repeat(150));
+    assert_eq!(send_raw(gateway.address(), many.as_bytes()).await.map(|reply| reply.status), Some(431));
+    assert_eq!(send_raw(gateway.address(), b"nonsense\r\n\r\n").await.map(|reply| reply.status), Some(400));
+    for reason in ["headers_too_large", "malformed_request"] {
+        let line = format!(r#"hookward_gateway_requests_total{{source="",outcome="rejected",reason="{reason}"}}"#);
+        while gateway.metric(&line) < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    }
 }

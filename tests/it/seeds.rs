@@ -337,8 +337,13 @@ async fn cyberark_is_known_by_signature_credential_and_test_request() {
 
     let passed = "authorization = { scheme = \"splunk\", env = \"OTHER\", pass = true }\nsignature = \"none\"";
     let unsigned = Gateway::start("cyberark-vaas", passed).await;
-    let request =
-        Request::post("/in").header("Authorization", "Splunk another-secret-0123456789").body(CYBERARK_BODY.as_bytes());
+    let at = |timestamp: i64| {
+        let request = Request::post("/in").header("Authorization", "Splunk another-secret-0123456789");
+        request.header("VaaS-Timestamp", &timestamp.to_string()).body(CYBERARK_BODY.as_bytes())
+    };
+    assert_eq!(status(&unsigned, at(NOW).without("vaas-timestamp")).await, 401, "the timestamp is always sent");
+    assert_eq!(status(&unsigned, at(NOW - 301)).await, 401);
+    let request = at(NOW);
     assert_eq!(status(&unsigned, request.clone()).await, 200);
     assert_eq!(status(&unsigned, request).await, 200);
     let arrived = unsigned.upstream.only();

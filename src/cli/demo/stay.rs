@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Shows each request as the app gets it, until the process is interrupted.
 pub async fn stay(gateway: &App, app: &DemoApp, senders: &[Sender]) -> anyhow::Result<()> {
     print(&instructions(gateway, senders));
-    logging::start(tracing::Level::INFO, Format::Auto);
+    logging::start(tracing::Level::INFO, Format::Auto)?;
     let secret_headers: Vec<HeaderName> = senders
         .iter()
         .flat_map(|sender| sender.preset.profile.scheme.alternatives())
