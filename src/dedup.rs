@@ -32,8 +32,7 @@ impl KeyMaker {
     /// A maker of keys that nobody else can make, for a store that does not outlive the process.
     pub fn random() -> Self {
         let mut key = [0; 32];
-        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-        random.fill(&mut key).expect("the system has randomness");
+        getrandom::fill(&mut key).expect("the system has randomness");
         Self::new(&key)
     }
 
