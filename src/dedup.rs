@@ -5,6 +5,7 @@
 
 mod memory;
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,12 @@ pub struct DedupKey(u128);
 /// Makes [`DedupKey`]s under a key of its own, so that nobody can work out colliding ids.
 #[derive(Clone)]
 pub struct KeyMaker(Hmac<Sha256>);
+
+impl fmt::Debug for KeyMaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyMaker(redacted)")
+    }
+}
 
 impl KeyMaker {
     /// A maker of keys under `key`.

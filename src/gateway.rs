@@ -29,8 +29,9 @@ use crate::clock::Clock;
 use crate::dedup::{Answer, Claim, Dedup, Failure, KeyMaker, Lease};
 use crate::egress::Pool;
 use crate::rejection::Rejection;
-use crate::signature::preset::Challenge;
-use crate::telemetry::metrics::{Metrics, Outcome, SourceMetrics};
+use crate::signature::profile::Challenge;
+use crate::telemetry::metrics::{Metrics, SourceMetrics};
+use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
 use forward::{Outgoing, Via, outgoing};
@@ -69,12 +70,6 @@ pub struct Gateway {
     budget: Arc<Budget>,
     /// For what goes wrong before there is a request.
     sampler: Sampler,
-}
-
-impl std::fmt::Debug for KeyMaker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeyMaker(redacted)")
-    }
 }
 
 impl Gateway {

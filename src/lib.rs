@@ -17,5 +17,6 @@ pub mod telemetry;
 
 pub mod clock;
 pub mod document;
+pub mod network;
 pub mod quantity;
 pub mod rejection;

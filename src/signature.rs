@@ -8,17 +8,18 @@ pub mod event_id;
 pub mod header;
 pub mod json;
 pub mod preset;
+pub mod profile;
 pub mod scheme;
 pub mod secret;
 mod template;
 pub mod timestamp;
 mod value;
+mod verifier;
 
-use hmac::{Hmac, KeyInit, Mac};
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sha2::Sha256;
 use smallvec::SmallVec;
-use subtle::ConstantTimeEq;
 
 use crate::clock::UnixTime;
 use crate::rejection::Rejection;
@@ -26,9 +27,12 @@ use encoding::Encoding;
 use event_id::{EventId, IdPlace};
 use header::single;
 use secret::{Secret, SecretForm};
-use template::{Pieces, Template};
+use template::Template;
 use timestamp::{TimestampScheme, parse_seconds};
 use value::{SignatureValue, ValueSyntax};
+use verifier::{Claim, Keyed};
+
+pub use verifier::{Authentic, Claimed, Verifier};
 
 /// The bytes of a signature: HMAC-SHA256's 32.
 pub type Tag = [u8; 32];
@@ -89,66 +93,6 @@ pub struct Message<'a> {
     pub body: &'a [u8],
 }
 
-/// A scheme with the secrets of one source: what verifies its messages.
-#[derive(Debug, Clone)]
-pub struct Verifier {
-    scheme: Scheme,
-    keys: Vec<Key>,
-}
-
-/// One secret, ready to use under each alternative.
-#[derive(Clone)]
-struct Key {
-    /// The operator's id for it, or its place in the list from 1.
-    name: String,
-    /// In the order of the scheme's alternatives.
-    keyed: Vec<Keyed>,
-}
-
-#[derive(Clone)]
-enum Keyed {
-    /// The HMAC state after its key; cloned for each message.
-    Secret(Hmac<Sha256>),
-    /// The secret, signed under a key that only the message brings.
-    Body(Secret),
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// What a request's head says about its signature, before its body is read.
-#[derive(Debug)]
-pub struct Claimed {
-    claims: SmallVec<[Claim; 1]>,
-}
-
-#[derive(Debug)]
-struct Claim {
-    alternative: usize,
-    tags: SmallVec<[Tag; 2]>,
-    /// Its text, which is what is signed, and the moment it stands for.
-    timestamp: Option<(TimestampText, UnixTime)>,
-    /// The id that is among the signed pieces.
-    id: Option<HeaderValue>,
-}
-
-/// As many bytes as a timestamp may have, kept in place.
-type TimestampText = SmallVec<[u8; 12]>;
-
-/// A message whose signature and time are good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authentic<'a> {
-    /// The place of the secret that matched, from 0.
-    pub key: usize,
-    /// The place of the alternative that matched, from 0.
-    pub alternative: usize,
-    /// The event's id; `None` where there is none.
-    pub id: Option<EventId<'a>>,
-}
-
 impl Scheme {
     /// The alternatives, at least one.
     pub fn alternatives(&self) -> &[Alternative] {
@@ -157,7 +101,7 @@ impl Scheme {
 
     /// The same scheme with another tolerance. Nothing changes where it has no timestamp.
     #[must_use]
-    pub fn with_tolerance(mut self, tolerance: std::time::Duration) -> Self {
+    pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
         for timestamp in self.alternatives.iter_mut().filter_map(|alternative| alternative.timestamp.as_mut()) {
             timestamp.tolerance = tolerance;
         }
@@ -165,7 +109,7 @@ impl Scheme {
     }
 
     /// The tolerance of its timestamps; `None` where it has none.
-    pub fn tolerance(&self) -> Option<std::time::Duration> {
+    pub fn tolerance(&self) -> Option<Duration> {
         self.alternatives.iter().filter_map(|alternative| Some(alternative.timestamp.as_ref()?.tolerance)).min()
     }
 
@@ -209,8 +153,12 @@ impl Scheme {
         let mut signatures = Vec::with_capacity(secrets.len());
         for secret in secrets {
             let secret = alternative.secret.derive(secret)?;
-            let tag =
-                alternative.keyed(&secret).tag(alternative, message.id.as_bytes(), timestamp.as_bytes(), message.body);
+            let tag = Keyed::new(alternative, &secret).tag(
+                alternative,
+                message.id.as_bytes(),
+                timestamp.as_bytes(),
+                message.body,
+            );
             signatures.push(alternative.encoding.encode(&tag));
         }
         let mut headers = Vec::new();
@@ -268,13 +216,6 @@ impl Alternative {
         std::iter::once(&self.header).chain(timestamp).chain(ids)
     }
 
-    fn keyed(&self, key: &Secret) -> Keyed {
-        match self.key {
-            KeyRole::Secret => Keyed::Secret(keyed_hmac(key.expose())),
-            KeyRole::Body => Keyed::Body(key.clone()),
-        }
-    }
-
     /// Reads what the head claims under this alternative.
     fn claim(&self, index: usize, headers: &HeaderMap) -> Result<Claim, Rejection> {
         if let Some(name) = self.foreign.iter().find(|name| headers.contains_key(*name)) {
@@ -292,7 +233,7 @@ impl Alternative {
                     None => written,
                 };
                 let text = found.ok_or_else(|| Rejection::TimestampMissing(self.timestamp_place()))?;
-                Some((TimestampText::from_slice(text.as_bytes()), parse_seconds(text)?))
+                Some((SmallVec::from_slice(text.as_bytes()), parse_seconds(text)?))
             }
         };
         let id = if self.signs.has(Piece::Id) { Some(self.signed_id(headers)?) } else { None };
@@ -303,11 +244,12 @@ impl Alternative {
     fn signed_id(&self, headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
         for place in &self.ids {
             if let IdPlace::Header(name) = place {
-                let id = single(headers, name)?.ok_or_else(|| Rejection::EventIdMissing(place.to_string()))?;
+                let missing = || Rejection::EventIdMissing(place.to_string());
+                let id = single(headers, name)?.ok_or_else(missing)?;
                 if self.signs.is_ambiguous_with(id) {
                     return Err(Rejection::EventIdInvalid("it contains what separates it in the signed bytes"));
                 }
-                return Ok(HeaderValue::from_str(id).expect("it was one"));
+                return headers.get(name).cloned().ok_or_else(missing);
             }
         }
         Err(Rejection::EventIdMissing("no header".into()))
@@ -332,115 +274,5 @@ impl Alternative {
             }
         }
         Ok(None)
-    }
-}
-
-impl Keyed {
-    fn tag(&self, alternative: &Alternative, id: &[u8], timestamp: &[u8], body: &[u8]) -> Tag {
-        let (mut mac, secret) = match self {
-            Self::Secret(mac) => (mac.clone(), &[][..]),
-            Self::Body(secret) => (keyed_hmac(body), secret.expose()),
-        };
-        let pieces = Pieces { body, id, timestamp, secret };
-        alternative.signs.feed(pieces, |part| mac.update(part));
-        mac.finalize().into_bytes().into()
-    }
-}
-
-fn keyed_hmac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
-}
-
-impl Verifier {
-    /// A scheme with the named secrets of a source.
-    ///
-    /// # Errors
-    /// The index of a secret that cannot be a key of this scheme, and why.
-    pub fn new(scheme: Scheme, secrets: &[(String, Secret)]) -> Result<Self, (usize, &'static str)> {
-        let mut keys = Vec::with_capacity(secrets.len());
-        for (index, (name, text)) in secrets.iter().enumerate() {
-            let mut keyed = Vec::with_capacity(scheme.alternatives.len());
-            for alternative in &scheme.alternatives {
-                let key = alternative.secret.derive(text).map_err(|why| (index, why))?;
-                keyed.push(alternative.keyed(&key));
-            }
-            keys.push(Key { name: name.clone(), keyed });
-        }
-        Ok(Self { scheme, keys })
-    }
-
-    /// The scheme.
-    pub fn scheme(&self) -> &Scheme {
-        &self.scheme
-    }
-
-    /// The secrets' names, in their order: the operator's id for each, or its place from 1.
-    pub fn key_names(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(|key| key.name.as_str())
-    }
-
-    /// Reads what the head claims, so that a request without it is refused before its body is read.
-    ///
-    /// # Errors
-    /// `SignatureMissing`, `SignatureMalformed`, `TimestampMissing`, `TimestampMalformed`, `EventIdMissing`,
-    /// `EventIdInvalid` or `HeaderConflict`: the first alternative that is there at all says why it will not do.
-    pub fn inspect(&self, headers: &HeaderMap) -> Result<Claimed, Rejection> {
-        let mut claims = SmallVec::new();
-        let mut refused = None;
-        for (index, alternative) in self.scheme.alternatives.iter().enumerate() {
-            match alternative.claim(index, headers) {
-                Ok(claim) => claims.push(claim),
-                Err(conflict @ Rejection::HeaderConflict(_)) if headers.contains_key(&alternative.header) => {
-                    return Err(conflict);
-                }
-                Err(rejection) if refused.is_none() || headers.contains_key(&alternative.header) => {
-                    refused = Some(rejection);
-                }
-                Err(_) => {}
-            }
-        }
-        match refused {
-            Some(rejection) if claims.is_empty() => Err(rejection),
-            _ => Ok(Claimed { claims }),
-        }
-    }
-
-    /// Judges signature, then time, then event id.
-    ///
-    /// Every candidate is compared with every secret, so the time it takes never tells which one matched.
-    ///
-    /// # Errors
-    /// `SignatureMismatch`, `TimestampStale`, `TimestampFuture`, `EventIdInvalid` or `HeaderConflict`.
-    pub fn verify<'a>(
-        &'a self,
-        claimed: &'a Claimed,
-        headers: &'a HeaderMap,
-        body: &'a [u8],
-        now: UnixTime,
-    ) -> Result<Authentic<'a>, Rejection> {
-        let mut matched = None;
-        for claim in &claimed.claims {
-            let alternative = &self.scheme.alternatives[claim.alternative];
-            let id = claim.id.as_ref().map_or(&[][..], HeaderValue::as_bytes);
-            let timestamp = claim.timestamp.as_ref().map_or(&[][..], |(text, _)| text);
-            for (place, key) in self.keys.iter().enumerate() {
-                let tag = key.keyed[claim.alternative].tag(alternative, id, timestamp, body);
-                for candidate in &claim.tags {
-                    if bool::from(tag.ct_eq(candidate)) && matched.is_none() {
-                        matched = Some((claim, alternative, place));
-                    }
-                }
-            }
-        }
-        let (claim, alternative, key) = matched.ok_or(Rejection::SignatureMismatch)?;
-        if alternative.key == KeyRole::Body && !json::is_json(body) {
-            return Err(Rejection::SignatureMismatch);
-        }
-        if let (Some(scheme), Some((_, timestamp))) = (&alternative.timestamp, &claim.timestamp) {
-            scheme.check(*timestamp, now)?;
-        }
-        let timestamp = claim.timestamp.as_ref().and_then(|(text, _)| std::str::from_utf8(text).ok());
-        let id = alternative.id(headers, timestamp, body)?;
-        Ok(Authentic { key, alternative: claim.alternative, id })
     }
 }

@@ -2,26 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::origin::{Origin, with_line};
-use super::{BAD_CONFIG, USAGE, print};
-use crate::config::environment::Environment;
+use super::origin::{load_file, with_line};
+use super::print;
 use crate::config::replay_window;
 
 /// Prints what there is to say. 0 if the file is good, 78 if it is not.
 pub fn run(path: Option<PathBuf>) -> u8 {
-    let origin = match Origin::file(path) {
-        Ok(origin) => origin,
-        Err(why) => {
-            eprintln!("error: {why}");
-            return USAGE;
-        }
-    };
-    let config = match origin.load(&Environment::system()) {
-        Ok(config) => config,
-        Err(error) => {
-            eprint!("{}", error.report());
-            return BAD_CONFIG;
-        }
+    let (origin, config) = match load_file(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
     };
     let text = origin.path().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{BAD_CONFIG, USAGE};
 use crate::config::environment::Environment;
 use crate::config::{Config, Sidecar};
 use crate::document::{Fault, Place};
@@ -90,6 +91,22 @@ impl LoadError {
             Self::Faults(faults, _) => faults.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// Reads the file that is meant, and says on standard error why it cannot be used.
+///
+/// # Errors
+/// The exit code.
+pub fn load_file(path: Option<PathBuf>) -> Result<(Origin, Config), u8> {
+    let origin = Origin::file(path).map_err(|why| {
+        eprintln!("error: {why}");
+        USAGE
+    })?;
+    let config = origin.load(&Environment::system()).map_err(|error| {
+        eprint!("{}", error.report());
+        BAD_CONFIG
+    })?;
+    Ok((origin, config))
 }
 
 /// A fault, and below it the line where it is.

@@ -8,7 +8,7 @@ use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
 use crate::gateway::source::{Proof, Source};
 use crate::quantity::{format_duration, format_size};
-use crate::signature::preset::{MissingId, ReplayGuard};
+use crate::signature::profile::{MissingId, ReplayGuard};
 use crate::telemetry::logging::{Format, LEVELS};
 
 /// The whole of it, as TOML.

@@ -14,10 +14,10 @@ use super::environment::Environment;
 use super::source::{self, Described};
 use crate::document::{Fault, Reader};
 use crate::gateway::Settings;
-use crate::gateway::allow::Networks;
 use crate::gateway::client::ClientIp;
+use crate::network::Networks;
+use crate::network::parse_net;
 use crate::quantity::{parse_duration, parse_size};
-use crate::signature::preset::parse_net;
 
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);

@@ -16,7 +16,8 @@ use crate::gateway::allow::Allow;
 use crate::gateway::source::{Authorization, AuthorizationScheme, Proof, REWRITING, Source, Upstream};
 use crate::quantity::parse_duration;
 use crate::signature::Verifier;
-use crate::signature::preset::{MissingId, Preset, Profile, ReplayGuard, read_methods};
+use crate::signature::preset::Preset;
+use crate::signature::profile::{MissingId, Profile, ReplayGuard, read_methods};
 
 /// What stands for the preset's slug where there is no preset.
 pub const CUSTOM: &str = "custom";
@@ -236,7 +237,7 @@ fn read_allow(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<Al
     match (word.as_str(), preset) {
         ("any", _) => Some(Allow::Any),
         ("provider", Some(preset)) if !preset.profile.addresses.is_empty() => {
-            Some(Allow::Only(preset.profile.addresses.clone().into()))
+            Some(Allow::Only(preset.profile.addresses.clone()))
         }
         ("provider", Some(preset)) => {
             let text = format!("allow: {} publishes no addresses, write \"any\" or a list of your own", preset.name);

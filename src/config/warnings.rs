@@ -8,7 +8,7 @@ use crate::gateway::allow::Allow;
 use crate::gateway::source::{Proof, Source};
 use crate::quantity::format_duration;
 use crate::signature::Piece;
-use crate::signature::preset::{Profile, ReplayGuard};
+use crate::signature::profile::{Profile, ReplayGuard};
 
 /// The warnings about one source, each with the number or the word to write.
 pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settings: &Settings) -> Vec<Fault> {

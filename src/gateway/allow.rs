@@ -1,37 +1,8 @@
 //! Which client addresses a source accepts.
 
-use std::fmt;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-/// Addresses and networks, IPv4-mapped IPv6 already written as IPv4.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<IpNet>);
-
-impl Networks {
-    /// True if `address`, which is canonical, is in one of them.
-    pub fn contain(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(&address))
-    }
-}
-
-impl From<Vec<IpNet>> for Networks {
-    fn from(nets: Vec<IpNet>) -> Self {
-        Self(nets)
-    }
-}
-
-impl fmt::Display for Networks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |net: &IpNet| match net.prefix_len() == net.max_prefix_len() {
-            true => format!("\"{}\"", net.addr()),
-            false => format!("\"{net}\""),
-        };
-        let texts: Vec<String> = self.0.iter().map(text).collect();
-        write!(f, "[{}]", texts.join(", "))
-    }
-}
+use crate::network::Networks;
 
 /// Which client addresses a source accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +25,11 @@ impl Allow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::preset::{Preset, parse_net};
+    use crate::network::parse_net;
+    use crate::signature::preset::Preset;
 
     fn allow_of(provider: &str) -> Allow {
-        Allow::Only(Preset::find(provider).expect("a preset").profile.addresses.clone().into())
+        Allow::Only(Preset::find(provider).expect("a preset").profile.addresses.clone())
     }
 
     fn admits(allow: &Allow, client: &str) -> bool {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName};
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::allow::Networks;
+use crate::network::Networks;
 use crate::rejection::Rejection;
 
 /// More hops than this are refused rather than walked.
@@ -161,7 +161,7 @@ pub async fn read_proxy_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::preset::parse_net;
+    use crate::network::parse_net;
 
     fn trusted() -> Networks {
         vec![parse_net("10.0.0.0/8").expect("a net"), parse_net("127.0.0.1").expect("an address")].into()

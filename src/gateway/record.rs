@@ -12,7 +12,8 @@ use super::source::Source;
 use super::verify::Admitted;
 use crate::egress::ExchangeError;
 use crate::rejection::Rejection;
-use crate::telemetry::metrics::{Outcome, SourceMetrics};
+use crate::telemetry::metrics::SourceMetrics;
+use crate::telemetry::outcome::Outcome;
 
 /// Gathers what is known of a request, until [`Record::finish`] tells it. Never holds a secret, a signature or a body.
 #[derive(Debug)]

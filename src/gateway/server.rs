@@ -24,7 +24,7 @@ use super::forward::address;
 use super::stall::Impatient;
 use super::{Connection, Settings, Worker};
 use crate::rejection::Reason;
-use crate::telemetry::metrics::Outcome;
+use crate::telemetry::outcome::Outcome;
 
 /// A head larger than this is refused; hyper itself refuses more than 100 lines.
 const MAX_HEAD: usize = 64 * 1024;

@@ -14,7 +14,7 @@ pub use super::forward::REWRITING;
 use crate::egress::{Roots, Url};
 use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
-use crate::signature::preset::{Challenge, DedupPolicy};
+use crate::signature::profile::{Challenge, DedupPolicy};
 use crate::signature::secret::Secret;
 use crate::signature::{Claimed, Scheme, Verifier};
 

@@ -15,7 +15,7 @@ use crate::signature::encoding::encode_hex;
 use crate::signature::event_id::{EventId, IdKind};
 use crate::signature::header::single;
 use crate::signature::json;
-use crate::signature::preset::{DedupPolicy, MissingId, ReplayGuard};
+use crate::signature::profile::{DedupPolicy, MissingId, ReplayGuard};
 
 /// A request whose signature, time and event id are good. Only [`verify`] makes one.
 #[derive(Debug)]

@@ -2,104 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::dedup::MemoryStats;
 use crate::rejection::Reason;
+use crate::telemetry::histogram::DurationHistogram;
+use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
-
-/// How a request ended. The `outcome` of `gateway_requests_total` and of the request's log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Refused at the door, by reason.
-    Rejected(Reason),
-    /// A request that only asks whether somebody is there, answered here.
-    Challenge,
-    /// A copy of a finished event: answered as accepted, not forwarded.
-    Duplicate,
-    /// A copy that got its owner's success.
-    SharedSuccess,
-    /// A copy that got its owner's failure.
-    SharedFailure,
-    /// A copy that waited as long as it may.
-    Busy,
-    /// Forwarded, and the upstream took it.
-    Forwarded,
-    /// Forwarded, and the upstream did not take it.
-    Refused,
-    /// The upstream could not be reached, or broke off.
-    Unreachable,
-    /// The upstream did not answer in time.
-    Timeout,
-}
-
-impl Outcome {
-    /// The `outcome` label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rejected(_) => "rejected",
-            Self::Challenge => "challenge",
-            Self::Duplicate | Self::SharedSuccess | Self::SharedFailure => "duplicate",
-            Self::Busy => "busy",
-            Self::Forwarded => "forwarded",
-            Self::Refused | Self::Unreachable | Self::Timeout => "failed",
-        }
-    }
-
-    /// The `reason`; `None` where the outcome says it all.
-    pub fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Rejected(reason) => Some(reason.as_str()),
-            Self::SharedSuccess => Some("owner_succeeded"),
-            Self::SharedFailure => Some("owner_failed"),
-            Self::Busy => Some("in_flight"),
-            Self::Refused => Some("upstream_status"),
-            Self::Unreachable => Some("upstream_unreachable"),
-            Self::Timeout => Some("upstream_timeout"),
-            Self::Challenge | Self::Duplicate | Self::Forwarded => None,
-        }
-    }
-
-    fn all() -> impl Iterator<Item = Self> {
-        Reason::ALL.into_iter().map(Self::Rejected).chain([
-            Self::Challenge,
-            Self::Duplicate,
-            Self::SharedSuccess,
-            Self::SharedFailure,
-            Self::Busy,
-            Self::Forwarded,
-            Self::Refused,
-            Self::Unreachable,
-            Self::Timeout,
-        ])
-    }
-
-    /// Its place among [`Self::all`].
-    fn index(self) -> usize {
-        let after = Reason::ALL.len();
-        match self {
-            Self::Rejected(reason) => reason as usize,
-            Self::Challenge => after,
-            Self::Duplicate => after + 1,
-            Self::SharedSuccess => after + 2,
-            Self::SharedFailure => after + 3,
-            Self::Busy => after + 4,
-            Self::Forwarded => after + 5,
-            Self::Refused => after + 6,
-            Self::Unreachable => after + 7,
-            Self::Timeout => after + 8,
-        }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -279,64 +195,11 @@ impl SourceMetrics {
     }
 }
 
-/// Upper bounds of a duration's buckets, in microseconds.
-const BOUNDS: [u64; 14] = [
-    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000, 25_000_000,
-];
-
-/// A histogram of durations without a lock: the library's own takes one for each observation.
-#[derive(Debug, Clone, Default)]
-pub struct DurationHistogram(Arc<Buckets>);
-
-#[derive(Debug, Default)]
-struct Buckets {
-    counts: [AtomicU64; BOUNDS.len() + 1],
-    sum_micros: AtomicU64,
-}
-
-impl DurationHistogram {
-    /// Counts one duration.
-    pub fn observe(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|bound| *bound < micros);
-        self.0.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        self.0.sum_micros.fetch_add(micros, Ordering::Relaxed);
-    }
-}
-
-impl TypedMetric for DurationHistogram {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for DurationHistogram {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64()).chain([f64::INFINITY]);
-        let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = Duration::from_micros(self.0.sum_micros.load(Ordering::Relaxed)).as_secs_f64();
-        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn every_outcome_has_its_own_place_and_labels() {
-        for (place, outcome) in Outcome::all().enumerate() {
-            assert_eq!(outcome.index(), place, "{outcome:?}");
-        }
-        let mut labels: Vec<_> = Outcome::all().map(|outcome| (outcome.as_str(), outcome.reason())).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        assert_eq!(labels.len(), Outcome::all().count());
-    }
+    use super::*;
 
     #[test]
     fn what_was_counted_is_rendered() {

@@ -90,7 +90,7 @@ impl Sender {
 
     /// An address that its provider publishes, or one that stands for it.
     pub fn address(&self) -> IpAddr {
-        self.preset.profile.addresses.first().map_or(IpAddr::from([203, 0, 113, 7]), ipnet::IpNet::addr)
+        self.preset.profile.addresses.iter().next().map_or(IpAddr::from([203, 0, 113, 7]), ipnet::IpNet::addr)
     }
 
     /// Its `[[source]]` in the gateway's configuration.

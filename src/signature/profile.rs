@@ -1,0 +1,229 @@
+//! What a provider does, as far as a receiver must know it.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method, StatusCode};
+
+use super::Scheme;
+use super::json::Pointer;
+use super::scheme::header_name;
+use crate::document::{Reader, Table};
+use crate::network::{Networks, parse_net};
+use crate::quantity::parse_duration;
+
+/// What a provider does, as far as a receiver must know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// How its messages are signed.
+    pub scheme: Scheme,
+    /// The methods it uses, at least one.
+    pub methods: Vec<Method>,
+    /// What it counts as success, where it is pickier than 2xx.
+    pub accepted: Option<StatusCode>,
+    /// How its events are told apart.
+    pub dedup: DedupPolicy,
+    /// The addresses it publishes; none where it publishes none.
+    pub addresses: Networks,
+    /// A request by which it only asks whether somebody is there.
+    pub challenge: Option<Challenge>,
+    /// Headers that repeat a value of the body, which the signature covers and them it does not.
+    pub repeats: Vec<(HeaderName, Pointer)>,
+    /// How it delivers.
+    pub delivery: DeliveryFacts,
+}
+
+/// How a provider's events are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupPolicy {
+    /// What an event without an id gets.
+    pub missing_id: MissingId,
+    /// What a known body under a new, unsigned id gets.
+    pub replay_guard: ReplayGuard,
+    /// How long a finished event is remembered.
+    pub ttl: Duration,
+}
+
+/// What an event without an id gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingId {
+    /// Refused: the provider promises one.
+    Reject,
+    /// Equal bodies are one event.
+    Digest,
+}
+
+/// What a body that is known gets under a new id that the signature does not cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayGuard {
+    /// It is a replay: answered as a duplicate.
+    Enforce,
+    /// It is forwarded and marked as a possible duplicate.
+    Report,
+    /// It is a new event.
+    Off,
+}
+
+impl MissingId {
+    /// The words of the preset language and of a source.
+    pub const WORDS: [(&'static str, Self); 2] = [("reject", Self::Reject), ("digest", Self::Digest)];
+}
+
+impl ReplayGuard {
+    /// The words of the preset language and of a source.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("enforce", Self::Enforce), ("report", Self::Report), ("off", Self::Off)];
+}
+
+/// A request by which a provider only asks whether somebody is there. Answered here, never forwarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    body: serde_json::Value,
+    /// False where the provider may leave the signature out of it.
+    pub signed: bool,
+}
+
+impl Challenge {
+    /// Bodies above this are not compared.
+    pub const MAX_LEN: usize = 4096;
+
+    /// A body that is one.
+    pub fn text(&self) -> String {
+        self.body.to_string()
+    }
+
+    /// True if `body` is this challenge's, compared as JSON.
+    pub fn matches(&self, body: &[u8]) -> bool {
+        body.len() <= Self::MAX_LEN
+            && serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body == self.body)
+    }
+}
+
+/// How a provider delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryFacts {
+    /// How long it waits for our answer, where it says so.
+    pub timeout: Option<Duration>,
+    /// From the first attempt to the last, where it says so.
+    pub retry_span: Option<Duration>,
+    /// True if a retry carries the first attempt's timestamp.
+    pub frozen_timestamp: bool,
+}
+
+impl Profile {
+    /// Reads what `document` says of a provider, with `over` winning over its scheme. `root` reads the same document.
+    ///
+    /// `None` if anything was wrong, which the reader's faults then have.
+    pub fn read(root: &Reader<'_>, document: &Table, over: &Table) -> Option<Self> {
+        let faults = root.faults();
+        for part in ["signature", "timestamp", "event", "any_of"] {
+            root.has(part);
+        }
+        let scheme = Scheme::read(document, over, faults);
+        let methods = read_methods(root).unwrap_or_else(|| vec![Method::POST]);
+        let accepted =
+            root.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
+        let dedup = DedupPolicy::read(root.table("dedup"));
+        let addresses = root.table("network").map(read_addresses).unwrap_or_default();
+        let challenge = root.table("challenge").and_then(Challenge::read);
+        let repeats = root.tables("repeats").into_iter().filter_map(read_repeat).collect();
+        let delivery = DeliveryFacts::read(root.table("sender"));
+        Some(Self { scheme: scheme?, methods, accepted, dedup, addresses, challenge, repeats, delivery })
+    }
+}
+
+/// The methods that `reader`'s table names, of a provider or a source. `None` where it names none.
+pub fn read_methods(reader: &Reader<'_>) -> Option<Vec<Method>> {
+    let names = reader.texts("methods")?;
+    let methods: Vec<Method> = names
+        .iter()
+        .filter_map(|name| match name.value {
+            "GET" => Some(Method::GET),
+            "POST" => Some(Method::POST),
+            "PUT" => Some(Method::PUT),
+            "PATCH" => Some(Method::PATCH),
+            "DELETE" => Some(Method::DELETE),
+            other => {
+                let text = format!("methods: \"{other}\" is not one of GET, POST, PUT, PATCH, DELETE");
+                reader.fault(name.place.clone(), text);
+                None
+            }
+        })
+        .collect();
+    if names.is_empty() {
+        reader
+            .fault(reader.place_of("methods"), "methods: an empty list refuses everything, leave the key out for POST");
+    }
+    Some(methods)
+}
+
+impl DedupPolicy {
+    fn read(reader: Option<Reader<'_>>) -> Self {
+        let mut policy =
+            Self { missing_id: MissingId::Digest, replay_guard: ReplayGuard::Report, ttl: Duration::from_secs(86_400) };
+        if let Some(reader) = reader {
+            policy.missing_id = reader.choice("missing_id", &MissingId::WORDS).unwrap_or(policy.missing_id);
+            policy.replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS).unwrap_or(policy.replay_guard);
+            policy.ttl = reader.parse("ttl", parse_duration).unwrap_or(policy.ttl);
+            reader.finish();
+        }
+        policy
+    }
+}
+
+/// `{ header = "X-Event", json = "/event" }`.
+fn read_repeat(reader: Reader<'_>) -> Option<(HeaderName, Pointer)> {
+    let header = header_name(&reader, "header");
+    let json = reader.parse("json", Pointer::parse);
+    reader.finish();
+    Some((header?, json?))
+}
+
+fn read_addresses(reader: Reader<'_>) -> Networks {
+    let texts = reader.texts("allow").unwrap_or_default();
+    let mut addresses = Vec::with_capacity(texts.len());
+    for text in texts {
+        match parse_net(text.value) {
+            Ok(net) => addresses.push(net),
+            Err(wrong) => reader.fault(text.place, format!("allow: {wrong}")),
+        }
+    }
+    reader.finish();
+    addresses.into()
+}
+
+impl Challenge {
+    fn read(reader: Reader<'_>) -> Option<Self> {
+        let body =
+            reader.parse("body", |text| serde_json::from_str(text).map_err(|error| format!("not JSON: {error}")));
+        let signed = reader.boolean("signed").unwrap_or(true);
+        reader.finish();
+        Some(Self { body: body?, signed })
+    }
+}
+
+impl DeliveryFacts {
+    fn read(reader: Option<Reader<'_>>) -> Self {
+        let Some(reader) = reader else {
+            return Self { timeout: None, retry_span: None, frozen_timestamp: false };
+        };
+        let timeout = reader.parse("timeout", parse_duration);
+        let frozen_timestamp = reader.choice("timestamp", &[("fresh", false), ("frozen", true)]).unwrap_or(false);
+        let retry_span = reader.table("retry").and_then(|retry| {
+            let window = retry.parse("window", parse_duration);
+            let delays = retry.texts("delays").map(|delays| {
+                let sum = delays.iter().filter_map(|delay| match parse_duration(delay.value) {
+                    Ok(delay) => Some(delay),
+                    Err(wrong) => {
+                        retry.fault(delay.place.clone(), format!("delays: {wrong}"));
+                        None
+                    }
+                });
+                sum.sum::<Duration>()
+            });
+            retry.finish();
+            delays.into_iter().chain(window).min()
+        });
+        reader.finish();
+        Self { timeout, retry_span, frozen_timestamp }
+    }
+}
