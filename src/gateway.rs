@@ -4,15 +4,17 @@ pub mod allow;
 pub mod client;
 mod detach;
 mod forward;
+mod framing;
+mod outgoing;
 mod receive;
 mod record;
 mod respond;
+mod routes;
 pub mod server;
 pub mod source;
 mod stall;
 mod verify;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,18 +28,18 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::dedup::{Answer, Claim, Dedup, Failure, KeyMaker, Lease};
-use crate::egress::Pool;
+use crate::dedup::{Claim, Dedup, KeyMaker, Waiter};
 use crate::rejection::Rejection;
-use crate::signature::profile::Challenge;
-use crate::telemetry::metrics::{Metrics, SourceMetrics};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
-use forward::{Outgoing, Via, outgoing};
+use forward::forward;
+use outgoing::{Via, outgoing};
 use receive::{Budget, Received, Share, check_head, discard, read_body};
 use record::Record;
 use respond::Reply;
+use routes::{Route, Routes};
 use source::Source;
 use verify::{Admitted, Shadowed, verify};
 
@@ -108,21 +110,6 @@ pub struct Worker {
     forwards: TaskTracker,
 }
 
-/// The sources as one worker reaches them, for as long as the settings stay the same.
-#[derive(Debug)]
-struct Routes {
-    settings: Arc<Settings>,
-    by_path: HashMap<String, Arc<Route>>,
-    nowhere: Arc<SourceMetrics>,
-}
-
-#[derive(Debug)]
-struct Route {
-    source: Arc<Source>,
-    pool: Pool,
-    metrics: Arc<SourceMetrics>,
-}
-
 /// The connection that a request came by.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -187,7 +174,7 @@ impl Worker {
         check_head(&parts)?;
         let client = routes.settings.client_ip.decide(connection.peer, &parts.headers)?;
         record.client = client;
-        let route = routes.by_path.get(parts.uri.path()).ok_or(Rejection::UnknownPath)?;
+        let route = routes.find(parts.uri.path())?;
         let source = &route.source;
         let refuse = |rejection| Refusal { rejection, route: Some(Arc::clone(route)) };
         record.enter(source, &route.metrics);
@@ -198,25 +185,20 @@ impl Worker {
             Ok(claimed) => (claimed, None),
             Err(rejection) => (None, Some(rejection)),
         };
-        let challenge = refused.as_ref().and_then(|rejection| source.unsigned_challenge(rejection));
-        let mut max = source.max_body;
-        if let Some(rejection) = refused.clone().filter(|_| source.enforce) {
-            let Some(_) = challenge else {
-                return Err(refuse(rejection));
-            };
-            max = max.min(Challenge::MAX_LEN as u64);
-        }
+        let max = source.wants_of_body(refused.as_ref()).map_err(refuse)?;
         let via = Via::new(client, connection, &parts.headers);
         let mut share = Share::of(&self.gateway.budget);
         let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share).await;
-        let body = match (read, refused.clone()) {
+        let body = match (read, &refused) {
             (Ok(body), _) => body,
             // Too large for the challenge that needs no signature: then it is the signature that is missing.
-            (Err(Rejection::BodyTooLarge), Some(rejection)) if max < source.max_body => return Err(refuse(rejection)),
+            (Err(Rejection::BodyTooLarge), Some(refused)) if max < source.max_body => {
+                return Err(refuse(refused.clone()));
+            }
             (Err(rejection), _) => return Err(refuse(rejection)),
         };
         record.body_bytes = body.len();
-        if challenge.is_some_and(|challenge| challenge.matches(&body)) {
+        if refused.as_ref().and_then(|refused| source.unsigned_challenge(refused)).is_some_and(|it| it.matches(&body)) {
             return Ok(self.answer_challenge(source, record));
         }
 
@@ -232,7 +214,7 @@ impl Worker {
                 None => return Err(refuse(rejection)),
             },
         };
-        self.settle(route, admitted, via, record).await
+        Ok(self.settle(route, admitted, via, record).await)
     }
 
     fn answer_challenge(&self, source: &Source, record: &mut Record) -> Reply {
@@ -242,19 +224,13 @@ impl Worker {
     }
 
     /// Claims the event, forwards it, and settles the claim by what the upstream says.
-    async fn settle(
-        self: &Arc<Self>,
-        route: &Arc<Route>,
-        admitted: Admitted,
-        via: Via,
-        record: &mut Record,
-    ) -> Result<Reply, Refusal> {
+    async fn settle(&self, route: &Arc<Route>, admitted: Admitted, via: Via, record: &mut Record) -> Reply {
         let source = &route.source;
         record.admitted(&admitted);
         let claim = match &admitted {
             Admitted::Verified(verified) => {
                 if source.challenge.as_ref().is_some_and(|challenge| challenge.matches(&verified.received().body)) {
-                    return Ok(self.answer_challenge(source, record));
+                    return self.answer_challenge(source, record);
                 }
                 verified.claim()
             }
@@ -267,9 +243,9 @@ impl Worker {
                 Claim::InFlight(owner) => {
                     // The owner has the same bytes: these make room while this copy waits.
                     drop(admitted);
-                    return Ok(share_outcome(source, owner, record).await);
+                    return share_outcome(source, owner, record).await;
                 }
-                Claim::Crowded => return Ok(finish_busy(record)),
+                Claim::Crowded => return finish_busy(record),
                 Claim::Committed { conflict } => {
                     if conflict {
                         route.metrics.conflicts.inc();
@@ -277,7 +253,7 @@ impl Worker {
                     }
                     let reply = respond::accepted(source);
                     record.finish(Outcome::Duplicate, reply.status(), None);
-                    return Ok(reply);
+                    return reply;
                 }
             },
         };
@@ -285,57 +261,12 @@ impl Worker {
         let possible_duplicate = lease.as_ref().is_some_and(|lease| lease.possible_duplicate);
         let outgoing = outgoing(source, admitted, via, possible_duplicate);
         let work = forward(Arc::clone(&self.gateway), Arc::clone(route), outgoing, lease, record.take());
-        Ok(respond::with_answer(detach::finish(work, &self.forwards).await))
+        respond::with_answer(detach::finish(work, &self.forwards).await)
     }
-}
-
-/// Sends one event to the upstream and settles its claim.
-async fn forward(
-    gateway: Arc<Gateway>,
-    route: Arc<Route>,
-    outgoing: Outgoing,
-    lease: Option<Lease>,
-    mut record: Record,
-) -> Answer {
-    let source = &route.source;
-    if lease.as_ref().is_some_and(|lease| lease.possible_duplicate) {
-        route.metrics.possible_duplicates.inc();
-    }
-    let Outgoing { request, share } = outgoing;
-    record.forwarding();
-    let exchanged = route.pool.exchange(request, source.upstream.timeout).await;
-    record.answered(&route.metrics);
-    drop(share);
-    let error = exchanged.as_ref().err();
-    let outcome = match (&exchanged, error) {
-        (Ok(exchange), _) if exchange.status().is_success() => Outcome::Forwarded,
-        (_, None) => Outcome::Refused,
-        (_, Some(error)) if error.is_timeout() => Outcome::Timeout,
-        (_, Some(_)) => Outcome::Unreachable,
-    };
-    let failure = match error {
-        Some(error) if error.is_ambiguous() => Failure::Ambiguous,
-        _ => Failure::Definite,
-    };
-    record.failed(error);
-    let answer = match exchanged {
-        Ok(exchange) => respond::answer(source, Ok(exchange)),
-        Err(error) => respond::answer(source, Err(&error)),
-    };
-    if let (Some(lease), Some(policy)) = (lease, &source.dedup) {
-        let now = gateway.clock.monotonic();
-        if outcome == Outcome::Forwarded {
-            gateway.dedup.commit(lease, policy.ttl, &answer, now);
-        } else {
-            gateway.dedup.release(lease, failure, policy.ttl, &answer, now);
-        }
-    }
-    record.finish(outcome, answer.status, None);
-    answer
 }
 
 /// Waits for the owner of the event, and answers what it is answered.
-async fn share_outcome(source: &Source, owner: crate::dedup::Waiter, record: &mut Record) -> Reply {
+async fn share_outcome(source: &Source, owner: Waiter, record: &mut Record) -> Reply {
     match timeout(source.wait, owner).await {
         Ok(Ok(answer)) => {
             let outcome = if answer.status.is_success() { Outcome::SharedSuccess } else { Outcome::SharedFailure };
@@ -350,19 +281,6 @@ fn finish_busy(record: &mut Record) -> Reply {
     let reply = respond::busy();
     record.finish(Outcome::Busy, reply.status(), None);
     reply
-}
-
-impl Routes {
-    fn new(settings: Arc<Settings>, metrics: &Metrics) -> Arc<Self> {
-        let route = |source: &Arc<Source>| {
-            let upstream = &source.upstream;
-            let pool = Pool::new(upstream.url.target.clone(), upstream.roots.clone(), upstream.connect_timeout);
-            let route = Route { source: Arc::clone(source), pool, metrics: metrics.source(&source.name) };
-            (source.path.clone(), Arc::new(route))
-        };
-        let by_path = settings.sources.iter().map(route).collect();
-        Arc::new(Self { by_path, nowhere: metrics.source(""), settings })
-    }
 }
 
 /// A rejection on its way to becoming a response.

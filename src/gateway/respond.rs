@@ -5,6 +5,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
+use super::outgoing::drop_hop_by_hop;
 use super::source::Source;
 use crate::dedup::Answer;
 use crate::egress::{Exchange, ExchangeError};
@@ -57,7 +58,7 @@ pub fn busy() -> Reply {
 ///
 /// A 2xx becomes the source's `accepted` status where it has one. 3xx and 410 become 502: a sender would follow the
 /// one and unsubscribe for the other. Everything else passes.
-pub fn answer(source: &Source, exchanged: Result<Exchange, &ExchangeError>) -> Answer {
+pub fn answer(source: &Source, exchanged: Result<Exchange, ExchangeError>) -> Answer {
     let (mut parts, body) = match exchanged {
         Ok(exchange) => exchange.into_parts(),
         Err(error) if error.is_timeout() => return in_its_place(StatusCode::GATEWAY_TIMEOUT),
@@ -66,11 +67,11 @@ pub fn answer(source: &Source, exchanged: Result<Exchange, &ExchangeError>) -> A
     let status = parts.status;
     if status.is_success() {
         let status = source.accepted.unwrap_or(status);
-        super::forward::drop_hop_by_hop(&mut parts.headers);
+        drop_hop_by_hop(&mut parts.headers);
         return Answer { status, headers: parts.headers, body };
     }
     if (status.is_client_error() || status.is_server_error()) && status != StatusCode::GONE {
-        super::forward::drop_hop_by_hop(&mut parts.headers);
+        drop_hop_by_hop(&mut parts.headers);
         return Answer { status, headers: parts.headers, body };
     }
     in_its_place(StatusCode::BAD_GATEWAY)

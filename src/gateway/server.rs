@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -20,7 +21,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::client::{ClientIp, read_proxy_header};
-use super::forward::address;
+use super::framing::Strict;
+use super::outgoing::address;
 use super::stall::Impatient;
 use super::{Connection, Settings, Worker};
 use crate::rejection::Reason;
@@ -153,18 +155,26 @@ impl Worker {
             let (worker, connection) = (Arc::clone(&self), Arc::clone(&connection));
             async move { Ok::<_, Infallible>(worker.serve(request, connection).await) }
         });
+        let refused = Arc::new(AtomicBool::new(false));
+        let stream = Strict::new(Impatient::new(stream, settings.write_timeout), Arc::clone(&refused));
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(Impatient::new(stream, settings.write_timeout)), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut serving = std::pin::pin!(serving);
-        tokio::select! {
+        let ended = tokio::select! {
             // Both go on with the same connection: nothing is dropped when draining wins.
-            ended = serving.as_mut() => return Ok(ended?),
-            () = drain.cancelled() => serving.as_mut().graceful_shutdown(),
+            ended = serving.as_mut() => ended,
+            () = drain.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if refused.load(Ordering::Relaxed) {
+            return Err(EndedEarly::Ambiguous);
         }
-        Ok(serving.await?)
+        Ok(ended?)
     }
 }
 
@@ -203,6 +213,8 @@ enum EndedEarly {
     UntrustedProxy,
     #[error("PROXY header: {0}")]
     ProxyHeader(&'static str),
+    #[error("a request that could be understood in two ways")]
+    Ambiguous,
     #[error("no TLS or PROXY header in time")]
     Timeout,
     #[error(transparent)]
@@ -216,7 +228,7 @@ impl EndedEarly {
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::UntrustedProxy => Some(Reason::ClientNotAllowed),
-            Self::ProxyHeader(_) => Some(Reason::MalformedRequest),
+            Self::ProxyHeader(_) | Self::Ambiguous => Some(Reason::MalformedRequest),
             Self::Http(error) if error.is_parse_too_large() => Some(Reason::HeadersTooLarge),
             Self::Http(error) if error.is_parse() => Some(Reason::MalformedRequest),
             Self::Timeout | Self::Io(_) | Self::Http(_) => None,

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use subtle::ConstantTimeEq;
 
 use super::allow::Allow;
-pub use super::forward::REWRITING;
+pub use super::outgoing::REWRITING;
 use crate::egress::{Roots, Url};
 use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
@@ -147,6 +147,21 @@ impl Source {
         match &self.proof {
             Proof::Signature(verifier) => verifier.inspect(headers).map(Some),
             Proof::Elsewhere(_) => Ok(None),
+        }
+    }
+
+    /// How many bytes of a body are worth reading after its head was judged.
+    ///
+    /// # Errors
+    /// What the head was refused for, if nothing in a body could make it good.
+    pub fn wants_of_body(&self, refused: Option<&Rejection>) -> Result<u64, Rejection> {
+        match refused {
+            None => Ok(self.max_body),
+            Some(_) if !self.enforce => Ok(self.max_body),
+            Some(rejection) if self.unsigned_challenge(rejection).is_some() => {
+                Ok(self.max_body.min(Challenge::MAX_LEN as u64))
+            }
+            Some(rejection) => Err(rejection.clone()),
         }
     }
 

@@ -222,3 +222,34 @@ async fn what_is_no_request_at_all_is_counted_too() {
         }
     }
 }
+
+#[tokio::test]
+async fn requests_that_could_be_cut_up_differently_end_their_connection() {
+    let gateway = Gateway::start("vpn-enterprise", "").await;
+    let genuine = signed("vpn-enterprise", "", "hello", NOW);
+    let text = String::from_utf8(genuine.bytes()).expect("text");
+    let chunked = text
+        .replace("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n")
+        .replace("\r\n\r\nhello", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let cases = [
+        chunked.replace("Transfer-Encoding", "Content-Length: 5\r\nTransfer-Encoding"),
+        chunked.replace("chunked\r\n", "chunked\r\nContent-Length: 5\r\n"),
+        text.replacen("\r\n", "\n", 1),
+        text.replace("POST /in", "POST /in#x"),
+        chunked.replace("5\r\nhello", "5\nhello"),
+    ];
+    for case in &cases {
+        let reply = send_raw(gateway.address(), case.as_bytes()).await;
+        assert!(reply.as_ref().is_none_or(|reply| reply.status == 400), "{case:?}: {reply:?}");
+    }
+    assert_eq!(gateway.upstream.arrived().len(), 0);
+    let line = r#"hookward_gateway_requests_total{source="",outcome="rejected",reason="malformed_request"}"#;
+    // The count follows the end of the connection, which the client may see first.
+    while gateway.metric(line) < 4.0 {
+        tokio::task::yield_now().await;
+    }
+    for (case, count) in [(&text, 1), (&chunked, 1)] {
+        assert_eq!(send_raw(gateway.address(), case.as_bytes()).await.map(|reply| reply.status), Some(200));
+        assert_eq!(gateway.upstream.arrived().len(), count);
+    }
+}
