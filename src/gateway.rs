@@ -152,7 +152,9 @@ impl Worker {
             Err(Refusal { rejection, route }) => {
                 let methods = route.as_ref().map_or(&[][..], |route| &route.source.methods);
                 let unread = body.filter(|body| !body.is_end_stream());
-                let reply = respond::rejected(&rejection, methods, unread.is_some());
+                // Nothing more is read of a connection whose head was not to be understood.
+                let close = unread.is_some() || matches!(rejection, Rejection::MalformedRequest(_));
+                let reply = respond::rejected(&rejection, methods, close);
                 if let Some(body) = unread.filter(|_| !asks_first) {
                     tokio::spawn(discard(body));
                 }

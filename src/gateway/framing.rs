@@ -38,7 +38,7 @@ pub struct Framing {
     state: State,
     line: Line,
     length: Option<u64>,
-    chunked: bool,
+    coding: Option<Coding>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,15 @@ enum State {
     Chunk(u64),
     ChunkEnd,
     Trailer,
+    /// The body's coding is not ours to follow: the head is answered 400, and the connection ends with that.
+    Unknown,
+}
+
+/// What a head says of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Chunked,
+    Unknown,
 }
 
 /// The line that is being read, without its end.
@@ -90,7 +99,7 @@ impl Line {
 
 impl Default for Framing {
     fn default() -> Self {
-        Self { state: State::RequestLine, line: Line::default(), length: None, chunked: false }
+        Self { state: State::RequestLine, line: Line::default(), length: None, coding: None }
     }
 }
 
@@ -104,6 +113,7 @@ impl Framing {
             bytes = match self.state {
                 State::Body(left) => self.skip(bytes, left, State::Body, State::RequestLine),
                 State::Chunk(left) => self.skip(bytes, left, State::Chunk, State::ChunkEnd),
+                State::Unknown => return Ok(()),
                 _ => self.take_line(bytes)?,
             };
         }
@@ -144,7 +154,7 @@ impl Framing {
             State::RequestLine if is_empty => Ok(State::RequestLine),
             State::RequestLine if self.line.has_hash => Err(Ambiguous::Fragment),
             State::RequestLine => {
-                (self.length, self.chunked) = (None, false);
+                (self.length, self.coding) = (None, None);
                 Ok(State::Header)
             }
             State::Header if is_empty => self.body(),
@@ -153,7 +163,7 @@ impl Framing {
             State::ChunkEnd if is_empty => Ok(State::ChunkSize),
             State::ChunkEnd => Err(Ambiguous::Chunk),
             State::Trailer if is_empty => Ok(State::RequestLine),
-            State::Trailer | State::Body(_) | State::Chunk(_) => Ok(self.state),
+            State::Trailer | State::Body(_) | State::Chunk(_) | State::Unknown => Ok(self.state),
         }
     }
 
@@ -169,21 +179,23 @@ impl Framing {
             self.length = Some(length.ok_or(Ambiguous::Length)?);
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+            if self.coding.is_some() {
                 return Err(Ambiguous::Length);
             }
-            self.chunked = true;
+            let chunked = value.eq_ignore_ascii_case(b"chunked");
+            self.coding = Some(if chunked { Coding::Chunked } else { Coding::Unknown });
         }
         Ok(())
     }
 
     /// What the end of a head is followed by.
     fn body(&self) -> Result<State, Ambiguous> {
-        match (self.length, self.chunked) {
-            (Some(_), true) => Err(Ambiguous::Length),
-            (None, true) => Ok(State::ChunkSize),
-            (Some(length), false) if length > 0 => Ok(State::Body(length)),
-            (_, false) => Ok(State::RequestLine),
+        match (self.length, self.coding) {
+            (Some(_), Some(_)) => Err(Ambiguous::Length),
+            (None, Some(Coding::Chunked)) => Ok(State::ChunkSize),
+            (None, Some(Coding::Unknown)) => Ok(State::Unknown),
+            (Some(length), None) if length > 0 => Ok(State::Body(length)),
+            (_, None) => Ok(State::RequestLine),
         }
     }
 
@@ -318,12 +330,12 @@ mod tests {
             "Content-Length: 5, 5\r\n",
             "Content-Length:\r\n",
             "Content-Length: 18446744073709551616\r\n",
-            "Transfer-Encoding: gzip, chunked\r\n",
-            "Transfer-Encoding: identity\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: identity\r\n",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         ] {
             assert_eq!(request(headers, ""), Err(Ambiguous::Length), "{headers}");
         }
+        assert_eq!(request("Transfer-Encoding: gzip, chunked\r\n", "what\never"), Ok(State::Unknown));
         for chunks in ["\r\n", "g\r\n", "0x1\r\n", "-1\r\n", "11111111111111111\r\n", "1\r\nab\r\n"] {
             assert_eq!(request("Transfer-Encoding: chunked\r\n", chunks), Err(Ambiguous::Chunk), "{chunks:?}");
         }
