@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -96,8 +97,10 @@ impl App {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Worker)?;
             let work = move || {
+                let run = AssertUnwindSafe(|| runtime.block_on(worker.run(listener, drain)));
+                let ended = catch_unwind(run).unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
                 // The receiver is gone only when the whole program is.
-                let _ = report.send(runtime.block_on(worker.run(listener, drain)));
+                let _ = report.send(ended);
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map_err(StartError::Worker)?;
         }

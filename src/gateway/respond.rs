@@ -65,16 +65,13 @@ pub fn answer(source: &Source, exchanged: Result<Exchange, ExchangeError>) -> An
         Err(_) => return in_its_place(StatusCode::BAD_GATEWAY),
     };
     let status = parts.status;
-    if status.is_success() {
-        let status = source.accepted.unwrap_or(status);
-        drop_hop_by_hop(&mut parts.headers);
-        return Answer { status, headers: parts.headers, body };
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !(status.is_success() || is_error) || status == StatusCode::GONE {
+        return in_its_place(StatusCode::BAD_GATEWAY);
     }
-    if (status.is_client_error() || status.is_server_error()) && status != StatusCode::GONE {
-        drop_hop_by_hop(&mut parts.headers);
-        return Answer { status, headers: parts.headers, body };
-    }
-    in_its_place(StatusCode::BAD_GATEWAY)
+    drop_hop_by_hop(&mut parts.headers);
+    let accepted = source.accepted.filter(|_| status.is_success());
+    Answer { status: accepted.unwrap_or(status), headers: parts.headers, body }
 }
 
 /// An answer as a response.
