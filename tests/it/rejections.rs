@@ -80,6 +80,9 @@ async fn a_body_is_bounded_in_size_and_time() {
     let chunked = signed("vpn-enterprise", "", &body(1025), NOW).header("Transfer-Encoding", "chunked");
     let chunked = chunked.body(format!("401\r\n{}\r\n0\r\n\r\n", body(1025)).as_bytes());
     refused(&gateway, chunked, 413, "Payload Too Large").await;
+    // Where the head says it, no byte of the body is waited for.
+    let promised = signed("vpn-enterprise", "", "", NOW).header("Content-Length", "1025");
+    refused(&gateway, promised, 413, "Payload Too Large").await;
     let short = signed("vpn-enterprise", "", "x", NOW).header("Content-Length", "2");
     refused(&gateway, short, 408, "Request Timeout").await;
 }
