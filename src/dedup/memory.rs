@@ -141,6 +141,11 @@ impl Memory {
             self.finish(lease.keys.key, Kind::Attempted, lease.keys.fingerprint, ttl, now);
         }
         drop(shard);
+        if let Some(guard) = lease.keys.guard.filter(|_| failure == Failure::Ambiguous)
+            && self.finished(guard, now).is_none()
+        {
+            self.finish(guard, Kind::Attempted, lease.keys.fingerprint, ttl, now);
+        }
         tell(waiters, answer);
     }
 
@@ -338,6 +343,15 @@ mod tests {
         memory.commit(lease, TTL, &answer(200), at(1));
         assert!(granted(&memory, ClaimKeys { guard, ..keys(2) }, at(2)).possible_duplicate);
         assert!(!granted(&memory, keys(3), at(2)).possible_duplicate);
+    }
+
+    #[test]
+    fn a_guard_remembers_an_attempt_that_broke_off() {
+        let memory = Memory::new(100);
+        let guard = Some(DedupKey(9));
+        let lease = granted(&memory, ClaimKeys { guard, ..keys(1) }, at(0));
+        memory.release(lease, Failure::Ambiguous, TTL, &answer(504), at(1));
+        assert!(granted(&memory, ClaimKeys { guard, ..keys(2) }, at(2)).possible_duplicate);
     }
 
     #[test]

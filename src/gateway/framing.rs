@@ -179,7 +179,8 @@ impl Framing {
             self.length = Some(length.ok_or(Ambiguous::Length)?);
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.coding.is_some() {
+            // A line that was cut might say something else behind its cut.
+            if self.coding.is_some() || !self.line.is_whole() {
                 return Err(Ambiguous::Length);
             }
             let chunked = value.eq_ignore_ascii_case(b"chunked");
@@ -336,6 +337,12 @@ mod tests {
             assert_eq!(request(headers, ""), Err(Ambiguous::Length), "{headers}");
         }
         assert_eq!(request("Transfer-Encoding: gzip, chunked\r\n", "what\never"), Ok(State::Unknown));
+        for padding in [40, 60, 200] {
+            for name in ["Transfer-Encoding", "Content-Length"] {
+                let padded = format!("{name}:{}chunked\r\n", " ".repeat(padding));
+                assert_eq!(request(&padded, ""), Err(Ambiguous::Length), "{name} {padding}");
+            }
+        }
         for chunks in ["\r\n", "g\r\n", "0x1\r\n", "-1\r\n", "11111111111111111\r\n", "1\r\nab\r\n"] {
             assert_eq!(request("Transfer-Encoding: chunked\r\n", chunks), Err(Ambiguous::Chunk), "{chunks:?}");
         }

@@ -38,28 +38,29 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// If the address cannot be listened on.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    if address.port() != 0 {
-        // Sharing the port is for our own workers: another process on it would remember other events than we do.
-        let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        probe.set_reuse_address(true)?;
-        probe.bind(&address.into())?;
-    }
-    let mut listeners = vec![bind_one(address)?];
+    // Sharing the port is for our own workers: another process on it would remember other events than we do. So the
+    // first listener takes it for itself, and shares it only then.
+    let first = open(address)?;
+    first.bind(&address.into())?;
+    first.listen(BACKLOG)?;
+    first.set_reuse_port(true)?;
+    let mut listeners: Vec<TcpListener> = vec![first.into()];
     let address = listeners[0].local_addr()?;
     for _ in 1..workers {
-        listeners.push(bind_one(address)?);
+        let next = open(address)?;
+        next.set_reuse_port(true)?;
+        next.bind(&address.into())?;
+        next.listen(BACKLOG)?;
+        listeners.push(next.into());
     }
     Ok(listeners)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 impl Worker {

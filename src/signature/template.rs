@@ -92,7 +92,9 @@ impl Template {
     pub fn is_ambiguous_with(&self, id: &str) -> bool {
         self.0.windows(2).any(|pair| match pair {
             [Part::Piece(Piece::Id), Part::Literal(next)] => {
-                id.as_bytes().windows(next.len()).any(|window| window == next.as_slice())
+                // Also across the id's end: with `{id}::{body}`, an id that ends in a colon has two readings.
+                let followed = [id.as_bytes(), next].concat();
+                followed.windows(next.len()).take(id.len()).any(|window| window == next.as_slice())
             }
             _ => false,
         })
@@ -148,6 +150,9 @@ mod tests {
         let template = Template::parse("{id}.{timestamp}.{body}").expect("a template");
         assert!(template.is_ambiguous_with("msg.1"));
         assert!(!template.is_ambiguous_with("msg_1"));
+        let template = Template::parse("{id}::{body}").expect("a template");
+        assert!(template.is_ambiguous_with("evt:") && template.is_ambiguous_with("e::v"));
+        assert!(!template.is_ambiguous_with("e:v"));
     }
 
     proptest::proptest! {

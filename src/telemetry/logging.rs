@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A line waits no longer than this before it is written.
@@ -100,12 +100,6 @@ fn write_for_ever() {
         let dropped = std::mem::take(&mut buffer.dropped);
         buffer.writing = true;
         drop(buffer);
-        if dropped > 0 {
-            let line = format!(
-                "{{\"level\":\"WARN\",\"message\":\"Log lines dropped, they are not read fast enough\",\"lines\":{dropped}}}\n"
-            );
-            lines.extend_from_slice(line.as_bytes());
-        }
         if !lines.is_empty() {
             // Nobody can be told that the log cannot be written.
             let _ = io::stdout().write_all(&lines);
@@ -113,6 +107,9 @@ fn write_for_ever() {
         }
         lock().writing = false;
         WRITTEN.notify_all();
+        if dropped > 0 {
+            warn!(lines = dropped, "Log lines were dropped, they are not read fast enough");
+        }
     }
 }
 
