@@ -68,8 +68,8 @@ impl Sidecar {
             gateway.set("client_ip", table("--client-ip", client_ip));
         }
 
-        let mut source = Table::empty(Place::Flag("--provider"));
-        set(&mut source, "name", "--provider", self.provider.as_deref());
+        let mut source = Table::empty(Place::Flag("serve"));
+        set(&mut source, "name", "--provider", Some(self.provider.as_deref().unwrap_or("sidecar")));
         set(&mut source, "provider", "--provider", self.provider.as_deref());
         set(&mut source, "path", "--path", Some(self.path.as_deref().unwrap_or("/")));
         set(&mut source, "upstream", "--upstream", self.upstream.as_deref());

@@ -200,7 +200,7 @@ fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<
         Some(preset) if !own => Some(preset.profile.clone()),
         _ if reader.has("provider") && preset.is_none() => None,
         _ if preset.is_none() && over.value("signature").is_none() => {
-            reader.missing("provider", "\"stripe\", or a [source.signature] of your own");
+            reader.missing("provider", "\"stripe\"; `hookward providers` lists them");
             None
         }
         _ => {

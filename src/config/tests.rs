@@ -202,7 +202,7 @@ fn faults_in_flags_name_the_flag() {
             .any(|fault| fault.starts_with("--tolerance: source \"stripe\": tolerance: \"5\" is not a duration")),
         "{found:?}"
     );
-    assert!(found.iter().any(|fault| fault.contains("`upstream` is missing")), "{found:?}");
+    assert!(found.iter().any(|fault| fault.contains("--upstream is missing, for example")), "{found:?}");
     let flags = Sidecar {
         provider: Some("stripe".into()),
         secret_env: vec!["SECRET".into()],

@@ -93,9 +93,15 @@ impl<'a> Reader<'a> {
 
     /// Reports that `key` must be there. Says nothing where a syntax error may have swallowed it.
     pub fn missing(&self, key: &str, example: &str) {
-        if !*self.faults.incomplete.borrow() {
-            self.fault(self.place(), format!("`{key}` is missing, for example {example}"));
+        if *self.faults.incomplete.borrow() {
+            return;
         }
+        let place = self.place();
+        let named = match place {
+            Place::Flag(_) => format!("--{}", key.replace('_', "-")),
+            Place::File { .. } => format!("`{key}`"),
+        };
+        self.fault(place, format!("{named} is missing, for example {example}"));
     }
 
     /// The raw value at `key`.

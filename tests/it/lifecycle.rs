@@ -371,7 +371,7 @@ fn flags_are_never_ignored() {
     let alone = hookward(&["serve", "--allow", "203.0.113.0/24"]).current_dir(&folder).output().expect("the program");
     assert_eq!(alone.status.code(), Some(78));
     let said = String::from_utf8(alone.stderr).expect("text");
-    assert!(said.contains("`provider` is missing"), "{said}");
+    assert!(said.contains("--provider is missing"), "{said}");
     let both = hookward(&["serve", "-c", "hookward.toml", "--allow", "any"])
         .current_dir(&folder)
         .output()
