@@ -97,7 +97,7 @@ impl Config {
         });
         let log = LogConfig::read(root.table("log"));
         root.finish();
-        let gateway::GatewayConfig { listen, workers, drain_timeout, settings, described } = gateway?;
+        let gateway::GatewayConfig { listen, workers, drain_timeout, settings, tls, described } = gateway?;
         warnings.sort();
         let mut config = Self {
             listen,
@@ -110,7 +110,7 @@ impl Config {
             warnings,
             effective: String::new(),
         };
-        config.effective = effective::render(&config, &described);
+        config.effective = effective::render(&config, tls.as_deref(), &described);
         Some(config)
     }
 

@@ -76,7 +76,7 @@ impl Value {
     /// The value as TOML, on one line.
     pub fn to_toml(&self) -> String {
         match &self.node {
-            Node::Text(text) => toml::Value::from(text.as_str()).to_string(),
+            Node::Text(text) => quoted(text),
             Node::Integer(number) => number.to_string(),
             Node::Boolean(yes) => yes.to_string(),
             Node::Other(_, text) => text.clone(),
@@ -90,6 +90,11 @@ impl Value {
             }
         }
     }
+}
+
+/// A text as TOML writes it, whatever is in it.
+pub fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 /// The kinds of values that a document may hold.

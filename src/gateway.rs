@@ -117,8 +117,6 @@ pub struct Connection {
     pub peer: IpAddr,
     /// The same as a header's value, made once for all its requests.
     pub peer_text: HeaderValue,
-    /// True if that other end may speak for others.
-    pub trusted: bool,
     pub tls: bool,
 }
 
@@ -188,7 +186,8 @@ impl Worker {
             Err(rejection) => (None, Some(rejection)),
         };
         let max = source.wants_of_body(refused.as_ref()).map_err(refuse)?;
-        let via = Via::new(client, connection, &parts.headers);
+        let trusted = routes.settings.client_ip.trusts_headers_of(connection.peer);
+        let via = Via::new(client, connection, trusted, &parts.headers);
         let mut share = Share::of(&self.gateway.budget);
         let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share).await;
         let body = match (read, &refused) {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Config;
 use super::source::{CUSTOM, Described};
+use crate::document::quoted;
 use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
 use crate::gateway::source::{Proof, Source};
@@ -12,10 +13,12 @@ use crate::signature::profile::{MissingId, ReplayGuard};
 use crate::telemetry::logging::{Format, LEVELS};
 
 /// The whole of it, as TOML.
-pub fn render(config: &Config, described: &[Described]) -> String {
+///
+/// `tls` is that table as written, `described` what each source does not know of itself.
+pub fn render(config: &Config, tls: Option<&str>, described: &[Described]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = gateway(&mut text, config);
+    let _ = gateway(&mut text, config, tls);
     for (source, described) in config.gateway.sources.iter().zip(described) {
         let _ = self::source(&mut text, source, described);
     }
@@ -23,7 +26,7 @@ pub fn render(config: &Config, described: &[Described]) -> String {
     text
 }
 
-fn gateway(text: &mut String, config: &Config) -> std::fmt::Result {
+fn gateway(text: &mut String, config: &Config, tls: Option<&str>) -> std::fmt::Result {
     let settings = &config.gateway;
     writeln!(text, "[gateway]")?;
     writeln!(text, "listen = \"{}\"", config.listen)?;
@@ -37,8 +40,8 @@ fn gateway(text: &mut String, config: &Config) -> std::fmt::Result {
     if let Some((from, trusted)) = client_ip {
         writeln!(text, "client_ip = {{ from = \"{from}\", trusted_proxies = {trusted} }}")?;
     }
-    if settings.tls.is_some() {
-        writeln!(text, "# tls is on")?;
+    if let Some(tls) = tls {
+        writeln!(text, "tls = {tls}")?;
     }
     writeln!(text, "header_timeout = \"{}\"", format_duration(settings.header_timeout))?;
     writeln!(text, "body_timeout = \"{}\"", format_duration(settings.body_timeout))?;
@@ -80,7 +83,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     }
     writeln!(text, "upstream = \"{}\"", source.upstream.url)?;
     if let Some(file) = &described.ca_file {
-        writeln!(text, "ca_file = \"{file}\"")?;
+        writeln!(text, "ca_file = {}", quoted(file))?;
     }
     let names: Vec<String> = source.upstream.pass_headers.iter().map(|name| format!("\"{name}\"")).collect();
     writeln!(text, "pass_headers = [{}]", names.join(", "))?;

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::environment::Environment;
 use super::source::{self, Described};
-use crate::document::{Fault, Reader};
+use crate::document::{Fault, Place, Reader, Value};
 use crate::gateway::Settings;
 use crate::gateway::client::ClientIp;
 use crate::network::Networks;
@@ -28,6 +28,8 @@ pub struct GatewayConfig {
     pub workers: usize,
     pub drain_timeout: Duration,
     pub settings: Settings,
+    /// The `tls` table as written.
+    pub tls: Option<String>,
     pub described: Vec<Described>,
 }
 
@@ -46,12 +48,14 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         max_buffered: 256 << 20,
         sources: Vec::new(),
     };
+    let mut tls = None;
     if let Some(reader) = root.table("gateway") {
         listen = reader.parse("listen", parse_listen).unwrap_or(listen);
         workers = count(&reader, "workers", 1024).unwrap_or(workers);
         drain_timeout = reader.parse("drain_timeout", parse_duration).unwrap_or(drain_timeout);
         settings.client_ip = reader.table("client_ip").and_then(read_client_ip).unwrap_or_default();
         settings.tls = reader.table("tls").and_then(read_tls);
+        tls = reader.value("tls").map(Value::to_toml);
         settings.header_timeout = positive(&reader, "header_timeout").unwrap_or(settings.header_timeout);
         settings.body_timeout = positive(&reader, "body_timeout").unwrap_or(settings.body_timeout);
         settings.write_timeout = positive(&reader, "write_timeout").unwrap_or(settings.write_timeout);
@@ -64,7 +68,7 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         root.missing("source", "[[source]] with name, path, provider, secrets, allow and upstream");
     }
     let mut described = Vec::new();
-    let mut names: HashMap<String, crate::document::Place> = HashMap::new();
+    let mut names: HashMap<String, Place> = HashMap::new();
     let mut paths = HashMap::new();
     for reader in readers {
         source::label(&reader);
@@ -80,7 +84,7 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         }
         reader.finish();
     }
-    Some(GatewayConfig { listen, workers, drain_timeout, settings, described })
+    Some(GatewayConfig { listen, workers, drain_timeout, settings, tls, described })
 }
 
 /// An address with its port.

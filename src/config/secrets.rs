@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::environment::Environment;
-use crate::document::{Fault, Located, Place, Reader};
+use crate::document::{Fault, Place, Reader, quoted};
 use crate::signature::secret::Secret;
 
 /// A secret shorter than this can be guessed by machines.
@@ -16,7 +16,7 @@ pub struct NamedSecret {
     pub name: String,
     pub secret: Secret,
     pub place: Place,
-    /// Where it comes from, as the file says it; never the secret.
+    /// Where it comes from, as the file says it: `env = "STRIPE_SECRET"`; never the secret.
     pub origin: String,
 }
 
@@ -24,9 +24,11 @@ pub struct NamedSecret {
 pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> Vec<NamedSecret> {
     let mut secrets: Vec<NamedSecret> = Vec::new();
     for (index, reader) in source.tables("secrets").into_iter().enumerate() {
-        let id = reader.text("id");
-        let name = id.as_ref().map_or_else(|| (index + 1).to_string(), |id| id.value.to_owned());
-        let name_is_good = id.is_none_or(|id| check_id(&reader, id, &secrets));
+        let (name, place) = match reader.text("id") {
+            Some(id) => (id.value.to_owned(), id.place),
+            None => ((index + 1).to_string(), reader.place()),
+        };
+        let name_is_good = check_name(&reader, &name, place, &secrets);
         let secret = read(&reader, environment, warnings);
         reader.finish();
         if let (true, Some((secret, origin, place))) = (name_is_good, secret) {
@@ -36,15 +38,15 @@ pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut 
     secrets
 }
 
-/// An id goes into a header and into logs: it is plain, and no other secret has it.
-fn check_id(reader: &Reader<'_>, id: Located<&str>, others: &[NamedSecret]) -> bool {
+/// A secret's name goes into a header and into logs: it is plain, and no other secret has it.
+fn check_name(reader: &Reader<'_>, name: &str, place: Place, others: &[NamedSecret]) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if id.value.is_empty() || !id.value.chars().all(plain) {
-        reader.fault(id.place, "id: it is not made of letters, digits, '-', '_' and '.'");
+    if name.is_empty() || !name.chars().all(plain) {
+        reader.fault(place, "id: it is not made of letters, digits, '-', '_' and '.'");
         return false;
     }
-    if others.iter().any(|other| other.name == id.value) {
-        reader.fault(id.place, format!("id: \"{}\" is another secret's id", id.value));
+    if others.iter().any(|other| other.name == name) {
+        reader.fault(place, format!("id: \"{name}\" is another secret's, by its id or its place in the list"));
         return false;
     }
     true
@@ -71,10 +73,10 @@ pub fn read(
                 );
                 return None;
             };
-            (bytes, format!("{{ env = \"{}\" }}", name.value), name.place)
+            (bytes, format!("env = {}", quoted(name.value)), name.place)
         }
         (None, Some(path), None) => match fs::read(path.value) {
-            Ok(bytes) => (without_newline(bytes), format!("{{ file = \"{}\" }}", path.value), path.place),
+            Ok(bytes) => (without_newline(bytes), format!("file = {}", quoted(path.value)), path.place),
             Err(error) => {
                 reader.fault(path.place, format!("file: cannot read {}: {error}", path.value));
                 return None;
@@ -83,7 +85,7 @@ pub fn read(
         (None, None, Some(text)) => {
             let warning = "a literal secret is for trials only, name it by env or file";
             warnings.push(Fault { place: text.place.clone(), text: warning.to_owned() });
-            (text.value.as_bytes().to_vec(), "{ literal = \"…\" }".to_owned(), text.place)
+            (text.value.as_bytes().to_vec(), "literal = \"…\"".to_owned(), text.place)
         }
         _ => {
             reader.fault(
@@ -102,7 +104,7 @@ pub fn read(
             Some((Secret::new(bytes), origin, place))
         }
         Err(why) => {
-            reader.fault(place, format!("the secret of {origin} {why}"));
+            reader.fault(place, format!("the secret of {{ {origin} }} {why}"));
             None
         }
     }

@@ -277,8 +277,7 @@ fn read_authorization(
         inner.fault(place, "the secret of a basic authorization is user:password");
     }
     let word = AuthorizationScheme::WORDS.iter().find(|(_, known)| *known == scheme).map_or("", |(word, _)| word);
-    let origin =
-        origin.replacen('{', &format!("{{ scheme = \"{word}\","), 1).replacen(" }", &format!(", pass = {pass} }}"), 1);
+    let origin = format!("{{ scheme = \"{word}\", {origin}, pass = {pass} }}");
     inner.finish();
     Some((Authorization::new(scheme, &secret, pass), origin))
 }
@@ -329,7 +328,10 @@ fn read_proof(
     match Verifier::new(profile.scheme.clone(), &secrets) {
         Ok(verifier) => Some(Proof::Signature(verifier)),
         Err((index, why)) => {
-            reader.fault(named[index].place.clone(), format!("secrets: the secret of {} {why}", named[index].origin));
+            reader.fault(
+                named[index].place.clone(),
+                format!("secrets: the secret of {{ {} }} {why}", named[index].origin),
+            );
             None
         }
     }
@@ -398,5 +400,5 @@ fn verified_by(provider: &str, proof: &Proof) -> Vec<HeaderValue> {
 }
 
 fn describe(named: &NamedSecret) -> String {
-    named.origin.replacen(" }", &format!(", id = \"{}\" }}", named.name), 1)
+    format!("{{ {}, id = \"{}\" }}", named.origin, named.name)
 }

@@ -168,6 +168,11 @@ fn replay_and_retry_windows_are_warned_of_with_the_number_to_write() {
     assert_eq!(warnings(&format!("{vgs}tolerance = \"28h\"\ndedup_ttl = \"57h\"\n")), [""; 0]);
     assert!(warnings(&with("dedup_ttl = \"1h\""))[0].contains("write dedup_ttl = \"73h\""));
     assert!(warnings(&with("dedup = \"off\""))[0].contains("can be replayed for 5m"));
+    let vanta = with("dedup = \"off\"").replace("stripe", "vantastatus");
+    assert!(
+        warnings(&vanta).iter().any(|warning| warning.contains("can be replayed at any time")),
+        "its time is not signed"
+    );
     assert!(
         warnings(&with("secrets = [{ literal = \"short\" }]")).iter().any(|warning| warning.contains("only 5 bytes"))
     );
@@ -238,6 +243,8 @@ fn a_secret_pasted_in_the_wrong_place_is_not_repeated() {
         let found = faults(&with(line));
         assert!(found[0].contains("this is not a variable's name") && !found[0].contains("c2VjcmV0"), "{found:?}");
     }
+    let twice = faults(&with("secrets = [{ env = \"SECRET\", id = \"2\" }, { env = \"SECRET\" }]"));
+    assert!(twice[0].contains("id: \"2\" is another secret's"), "{twice:?}");
     for id in ["a b", "", "a\\nb", "é"] {
         let found = faults(&with(&format!("secrets = [{{ env = \"SECRET\", id = \"{id}\" }}]")));
         assert!(found[0].contains("id: it is not made of letters"), "{found:?}");

@@ -7,8 +7,8 @@ use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
 use crate::gateway::source::{Proof, Source};
 use crate::quantity::format_duration;
-use crate::signature::Piece;
 use crate::signature::profile::{Profile, ReplayGuard};
+use crate::signature::{Piece, Scheme};
 
 /// The warnings about one source, each with the number or the word to write.
 pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settings: &Settings) -> Vec<Fault> {
@@ -36,7 +36,7 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
     }
     match &source.dedup {
         None => {
-            if let Some(tolerance) = tolerance {
+            if let Some(tolerance) = tolerance.filter(|_| signs_timestamp(&profile.scheme)) {
                 let window = format_duration(tolerance);
                 warn(
                     "dedup",
@@ -97,7 +97,7 @@ pub fn replay_window(source: &Source) -> String {
         Proof::Signature(verifier) => verifier.scheme(),
         Proof::Elsewhere(_) => return "nothing is signed: only addresses and credentials keep strangers out".into(),
     };
-    let signed = scheme.alternatives().iter().all(|alternative| alternative.covers(Piece::Timestamp));
+    let signed = signs_timestamp(scheme);
     let remembered = match &source.dedup {
         None => "not remembered (dedup = \"off\")".to_owned(),
         Some(policy) => format!("remembered for {}", format_duration(policy.ttl)),
@@ -122,6 +122,11 @@ pub fn replay_window(source: &Source) -> String {
         ),
         None => format!("there is no timestamp: a captured request is kept out only by dedup; events are {remembered}"),
     }
+}
+
+/// True if a captured message cannot be given another time.
+fn signs_timestamp(scheme: &Scheme) -> bool {
+    scheme.alternatives().iter().all(|alternative| alternative.covers(Piece::Timestamp))
 }
 
 /// The next whole hour above a span, and one more for the deliveries themselves.

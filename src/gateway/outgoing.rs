@@ -74,9 +74,9 @@ pub struct Via {
 }
 
 impl Via {
-    /// What the gateway saw itself, or what a trusted proxy says in `headers`.
-    pub fn new(client: IpAddr, connection: &Connection, headers: &HeaderMap) -> Self {
-        let said = |name| last_item(headers, &name).filter(|_| connection.trusted);
+    /// What the gateway saw itself, or, where the connection's other end is `trusted`, what that says in `headers`.
+    pub fn new(client: IpAddr, connection: &Connection, trusted: bool, headers: &HeaderMap) -> Self {
+        let said = |name| last_item(headers, &name).filter(|_| trusted);
         let proto = HeaderValue::from_static(if connection.tls { "https" } else { "http" });
         let client = if client == connection.peer { connection.peer_text.clone() } else { address(client) };
         Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode};
-use tracing::{Level, enabled, info, warn};
+use tracing::{info, warn};
 
 use super::Gateway;
 use super::source::Source;
@@ -130,9 +130,6 @@ impl Record {
         self.metrics.request_duration.observe(took);
         if let Some(rejection) = &self.shadowed {
             self.metrics.count_shadowed(rejection.reason());
-        }
-        if !enabled!(Level::INFO) {
-            return;
         }
         match outcome {
             Outcome::Rejected(_) => {

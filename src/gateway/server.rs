@@ -79,6 +79,7 @@ impl Worker {
             };
             match accepted {
                 Ok(_) if self.is_full() => {
+                    self.routes().nowhere.count(Outcome::Rejected(Reason::Overloaded));
                     debug!("Closed a connection beyond max_connections");
                 }
                 Ok((stream, peer)) => {
@@ -132,14 +133,13 @@ impl Worker {
             Ok(peer) => peer?,
             Err(_) => return Err(EndedEarly::Timeout),
         };
-        let trusted = settings.client_ip.trusts_headers_of(peer);
         let peer_text = address(peer);
         match &settings.tls {
-            None => self.http(stream, Connection { peer, peer_text, trusted, tls: false }, &settings, drain).await,
+            None => self.http(stream, Connection { peer, peer_text, tls: false }, &settings, drain).await,
             Some(tls) => {
                 let acceptor = TlsAcceptor::from(Arc::clone(tls));
                 let stream = timeout(within, acceptor.accept(stream)).await.map_err(|_| EndedEarly::Timeout)??;
-                self.http(stream, Connection { peer, peer_text, trusted, tls: true }, &settings, drain).await
+                self.http(stream, Connection { peer, peer_text, tls: true }, &settings, drain).await
             }
         }
     }

@@ -26,8 +26,12 @@ impl Scheme {
                     match &item.node {
                         Node::Table(table) => {
                             let merged = parts_of(document).overlay(&parts_of(table)).overlay(&parts_of(over));
-                            let name =
-                                Reader::new(table, "any_of", faults).text("name").map(|name| name.value.to_owned());
+                            let reader = Reader::new(table, "any_of", faults);
+                            let name = reader.text("name").map(|name| name.value.to_owned());
+                            for part in PARTS {
+                                reader.has(part);
+                            }
+                            reader.finish();
                             alternatives.push(Alternative::read(&merged, name, faults)?);
                         }
                         _ => faults.add(item.place.clone(), "any_of: write a list of tables, as in [[any_of]]"),

@@ -204,6 +204,12 @@ fn certificates() -> (String, String, String) {
     (authority.pem(), leaf.pem(), key.serialize_pem())
 }
 
+/// Writes a certificate with its key, and returns the line of `[gateway]` that names them.
+fn tls_line(folder: &TempDir, certificate: &str, key: &str) -> String {
+    let (certificate, key) = (file(folder, "tls.crt", certificate), file(folder, "tls.key", key));
+    format!("tls = {{ cert_file = \"{}\", key_file = \"{}\" }}", certificate.display(), key.display())
+}
+
 fn trusting(authority: &str) -> tokio_rustls::TlsConnector {
     hookward::egress::install_crypto();
     let mut roots = rustls::RootCertStore::empty();
@@ -225,8 +231,7 @@ async fn tls_is_spoken_and_new_certificates_are_taken_over() {
     let upstream = Upstream::start().await;
     let folder = TempDir::new().expect("a folder");
     let (old_authority, certificate, key) = certificates();
-    let (cert_file, key_file) = (file(&folder, "tls.crt", &certificate), file(&folder, "tls.key", &key));
-    let tls = format!("tls = {{ cert_file = \"{}\", key_file = \"{}\" }}", cert_file.display(), key_file.display());
+    let tls = tls_line(&folder, &certificate, &key);
     let mut serving = Serving::with_file(&file(&folder, "h.toml", &config(&upstream, &tls, "")));
     let gateway = serving.address("gateway");
     assert_eq!(status_by_tls(gateway, &old_authority, event("evt_1")).await.expect("TLS"), 200);
@@ -252,8 +257,7 @@ async fn an_upstream_by_tls_must_be_vouched_for() {
     let (authority, certificate, key) = certificates();
     // A second gateway stands in for an app that speaks TLS.
     let folder = TempDir::new().expect("a folder");
-    let (cert_file, key_file) = (file(&folder, "tls.crt", &certificate), file(&folder, "tls.key", &key));
-    let tls = format!("tls = {{ cert_file = \"{}\", key_file = \"{}\" }}", cert_file.display(), key_file.display());
+    let tls = tls_line(&folder, &certificate, &key);
     let mut app = Serving::with_file(&file(&folder, "app.toml", &config(&behind, &tls, "")));
     let port = app.address("gateway").port();
     let ca_file = file(&folder, "ca.pem", &authority);
@@ -283,57 +287,22 @@ async fn the_sidecar_form_needs_no_file() {
 
 #[tokio::test]
 async fn a_taken_port_is_said_and_ends_the_program() {
+    let sidecar = |listen: &str| {
+        let flags = ["serve", "--provider", "stripe", "--secret-env", "SECRET", "--upstream", "http://127.0.0.1:1"];
+        let mut command = hookward(&flags);
+        command.args(["--listen", listen]).env("SECRET", crate::support::SECRET);
+        command
+    };
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address");
-    let output = hookward(&[
-        "serve",
-        "--provider",
-        "stripe",
-        "--secret-env",
-        "SECRET",
-        "--upstream",
-        "http://127.0.0.1:1",
-        "--listen",
-        &address.to_string(),
-    ])
-    .env("SECRET", crate::support::SECRET)
-    .output()
-    .expect("the program");
+    let output = sidecar(&address.to_string()).output().expect("the program");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains(&format!("cannot listen on {address} for the gateway")), "{said}");
     // A second gateway would take half of the connections and remember other events.
-    drop(taken);
-    let mut first = Serving::start(
-        hookward(&[
-            "serve",
-            "--provider",
-            "stripe",
-            "--secret-env",
-            "SECRET",
-            "--upstream",
-            "http://127.0.0.1:1",
-            "--listen",
-            "127.0.0.1:0",
-        ])
-        .env("SECRET", crate::support::SECRET),
-    );
+    let mut first = Serving::start(&mut sidecar("127.0.0.1:0"));
     let address = first.address("gateway").to_string();
-    let second = hookward(&[
-        "serve",
-        "--provider",
-        "stripe",
-        "--secret-env",
-        "SECRET",
-        "--upstream",
-        "http://127.0.0.1:1",
-        "--listen",
-        &address,
-    ])
-    .env("SECRET", crate::support::SECRET)
-    .output()
-    .expect("the program");
-    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(sidecar(&address).output().expect("the program").status.code(), Some(1));
     let health = hookward(&["health", "http://127.0.0.1:1/readyz"]).output().expect("the program");
     assert_eq!(health.status.code(), Some(1));
 }
@@ -377,4 +346,20 @@ fn flags_are_never_ignored() {
         .output()
         .expect("the program");
     assert_eq!(both.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_is_logged_also_where_only_warnings_are() {
+    let upstream = Upstream::start().await;
+    upstream.plan([Act::Answer(500)]);
+    let folder = TempDir::new().expect("a folder");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let text = config(&upstream, "", "").replacen("127.0.0.1:0", &port.to_string(), 1);
+    let mut serving = Serving::with_file(&file(&folder, "h.toml", &format!("{text}[log]\nlevel = \"warn\"\n")));
+    while TcpStream::connect(port).is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(status(port, event("evt_1")).await, 500);
+    let line = serving.wait_for(&["did not take webhook"]);
+    assert!(line.contains(r#""reason":"upstream_status""#), "{line}");
 }
