@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod effective;
 mod health;
+mod material;
 mod origin;
 mod providers;
 mod serve;

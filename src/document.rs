@@ -12,7 +12,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use reader::{Faults, Reader, nearest};
+pub use reader::{Faults, Reader, choose, nearest};
 
 /// Where a value stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,6 +163,13 @@ impl Table {
     /// The value at `key`.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.entries.get(key).map(|entry| &entry.value)
+    }
+
+    /// Its keys and values, in the order in which they are written.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by(|(_, one), (_, other)| one.key_place.cmp(&other.key_place));
+        entries.into_iter().map(|(key, entry)| (key.as_str(), &entry.value))
     }
 
     /// Removes and returns the value at `key`.

@@ -36,7 +36,7 @@ use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
 use forward::forward;
 use outgoing::{Via, outgoing};
-use receive::{Budget, Received, Share, check_head, discard, read_body};
+use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
 use record::Record;
 use respond::Reply;
 use routes::{Route, Routes};
@@ -181,13 +181,14 @@ impl Worker {
         if !source.methods.contains(&parts.method) {
             return Err(refuse(Rejection::MethodNotAllowed));
         }
-        let (claimed, refused) = match source.admit(client, &parts.headers) {
+        let trusted = routes.settings.client_ip.trusts_headers_of(connection.peer);
+        let via = Via::new(client, connection, trusted, &parts.headers);
+        let public_base = source.public_base(&parts, &via).into_owned();
+        let (claimed, refused) = match source.admit(client, head_of(&parts, &public_base)) {
             Ok(claimed) => (claimed, None),
             Err(rejection) => (None, Some(rejection)),
         };
         let max = source.wants_of_body(refused.as_ref()).map_err(refuse)?;
-        let trusted = routes.settings.client_ip.trusts_headers_of(connection.peer);
-        let via = Via::new(client, connection, trusted, &parts.headers);
         let mut share = Share::of(&self.gateway.budget);
         let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share).await;
         let body = match (read, &refused) {
@@ -203,10 +204,10 @@ impl Worker {
             return Ok(self.answer_challenge(source, record));
         }
 
-        let received = Received { parts, body, claimed, share };
+        let received = Received { parts, body, public_base, claimed, share };
         let judged = match refused {
             Some(rejection) => Err((Box::new(received), rejection)),
-            None => verify(source, received, self.gateway.clock.now(), &self.gateway.keys),
+            None => verify(source, received, self.gateway.clock.now(), &self.gateway.keys, None),
         };
         let admitted = match judged {
             Ok(verified) => Admitted::Verified(verified),

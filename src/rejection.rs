@@ -40,11 +40,26 @@ pub enum Rejection {
     /// Well-formed, and not made with one of the source's secrets over these bytes.
     #[error("no signature matches a current secret")]
     SignatureMismatch,
+    /// The message names a key that the source does not have.
+    #[error("no key has the id that the message names")]
+    UnknownKey,
+    /// The message wants its key fetched from where the provider does not keep its keys.
+    #[error("the URL of the key is none of the provider's")]
+    UntrustedKeyUrl,
+    /// A token that is signed by another algorithm than the provider uses.
+    #[error("the token's algorithm is not one the provider uses")]
+    AlgorithmNotAllowed,
+    /// Authentic, and for another receiver or from another sender.
+    #[error("{0}")]
+    ClaimMismatch(String),
+    /// The provider's keys cannot be had now.
+    #[error("the provider's keys cannot be fetched now")]
+    KeysUnavailable,
     /// No timestamp where the scheme has it.
     #[error("timestamp is missing: {0}")]
     TimestampMissing(String),
-    /// A timestamp that is not a positive decimal number of seconds.
-    #[error("timestamp is not a number of seconds: {0}")]
+    /// A timestamp that is not written as the scheme says.
+    #[error("timestamp is malformed: {0}")]
     TimestampMalformed(String),
     /// Authentic, and too old.
     #[error("timestamp is {age} s old, {} allowed", format_duration(*.tolerance))]
@@ -92,6 +107,11 @@ pub enum Reason {
     SignatureMissing,
     SignatureMalformed,
     SignatureMismatch,
+    UnknownKey,
+    UntrustedKeyUrl,
+    AlgorithmNotAllowed,
+    ClaimMismatch,
+    KeysUnavailable,
     TimestampMissing,
     TimestampMalformed,
     TimestampStale,
@@ -105,7 +125,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order in which a request meets them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::HeadersTooLarge,
         Self::UnknownPath,
@@ -116,6 +136,11 @@ impl Reason {
         Self::SignatureMissing,
         Self::SignatureMalformed,
         Self::SignatureMismatch,
+        Self::UnknownKey,
+        Self::UntrustedKeyUrl,
+        Self::AlgorithmNotAllowed,
+        Self::ClaimMismatch,
+        Self::KeysUnavailable,
         Self::TimestampMissing,
         Self::TimestampMalformed,
         Self::TimestampStale,
@@ -140,6 +165,11 @@ impl Reason {
             Self::SignatureMissing => "signature_missing",
             Self::SignatureMalformed => "signature_malformed",
             Self::SignatureMismatch => "signature_mismatch",
+            Self::UnknownKey => "unknown_key",
+            Self::UntrustedKeyUrl => "untrusted_key_url",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::KeysUnavailable => "keys_unavailable",
             Self::TimestampMissing => "timestamp_missing",
             Self::TimestampMalformed => "timestamp_malformed",
             Self::TimestampStale => "timestamp_stale",
@@ -166,6 +196,11 @@ impl Rejection {
             Self::SignatureMissing(_) => Reason::SignatureMissing,
             Self::SignatureMalformed(_) => Reason::SignatureMalformed,
             Self::SignatureMismatch => Reason::SignatureMismatch,
+            Self::UnknownKey => Reason::UnknownKey,
+            Self::UntrustedKeyUrl => Reason::UntrustedKeyUrl,
+            Self::AlgorithmNotAllowed => Reason::AlgorithmNotAllowed,
+            Self::ClaimMismatch(_) => Reason::ClaimMismatch,
+            Self::KeysUnavailable => Reason::KeysUnavailable,
             Self::TimestampMissing(_) => Reason::TimestampMissing,
             Self::TimestampMalformed(_) => Reason::TimestampMalformed,
             Self::TimestampStale { .. } => Reason::TimestampStale,
@@ -192,13 +227,17 @@ impl Rejection {
             | Reason::SignatureMissing
             | Reason::SignatureMalformed
             | Reason::SignatureMismatch
+            | Reason::UnknownKey
+            | Reason::UntrustedKeyUrl
+            | Reason::AlgorithmNotAllowed
+            | Reason::ClaimMismatch
             | Reason::TimestampMissing
             | Reason::TimestampMalformed
             | Reason::TimestampStale
             | Reason::TimestampFuture => StatusCode::UNAUTHORIZED,
             Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Reason::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::Overloaded | Reason::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -210,7 +249,11 @@ impl Rejection {
             Reason::CredentialMismatch
             | Reason::SignatureMissing
             | Reason::SignatureMalformed
-            | Reason::SignatureMismatch => "Invalid signature",
+            | Reason::SignatureMismatch
+            | Reason::UnknownKey
+            | Reason::UntrustedKeyUrl
+            | Reason::AlgorithmNotAllowed
+            | Reason::ClaimMismatch => "Invalid signature",
             _ => self.status().canonical_reason().expect("the statuses above are all registered"),
         }
     }

@@ -1,57 +1,84 @@
 //! How messages are signed: one description that verifies and signs.
 //!
-//! A [`Scheme`] is data, read from a preset or from the operator's file. With secrets it becomes a [`Verifier`].
-//! Everything here works on bytes and takes the time as an argument: no runtime, no store, no environment.
+//! A [`Scheme`] is data, read from a preset or from the operator's file. With secrets it becomes a [`Verifier`], or it
+//! signs. Everything here works on bytes and takes the time as an argument: no runtime, no store, no environment.
 
+pub mod algorithm;
+mod bespoke;
+mod condition;
 pub mod encoding;
 pub mod event_id;
+mod fields;
+mod form;
 pub mod header;
+mod inflate;
 pub mod json;
+mod key;
+pub mod place;
 pub mod preset;
+mod private_key;
 pub mod profile;
+mod public_key;
+pub mod remote;
+pub mod request;
 pub mod scheme;
 pub mod secret;
+mod signer;
 mod template;
 pub mod timestamp;
+mod token;
 mod value;
 mod verifier;
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use crate::clock::UnixTime;
 use crate::rejection::Rejection;
+use algorithm::Algorithm;
+use bespoke::Routine;
+use condition::Condition;
 use encoding::Encoding;
 use event_id::{EventId, IdPlace};
+use fields::FieldSource;
+use form::Found;
 use header::single;
-use secret::{Secret, SecretForm};
-use template::Template;
-use timestamp::{TimestampScheme, parse_seconds};
-use value::{SignatureValue, ValueSyntax};
-use verifier::{Claim, Keyed};
+use json::Pointer;
+use place::{Contents, Context, Params, Place};
+use remote::RemoteKeys;
+use request::Head;
+use secret::SecretForm;
+use template::{Source, Template};
+use timestamp::{TimestampScheme, Tolerance};
+use token::TokenScheme;
+use value::{ValueParts, ValueSyntax};
 
+pub use key::KeySet;
+pub use signer::{Message, Signed};
 pub use verifier::{Authentic, Claimed, Verifier};
 
-/// The bytes of a signature: HMAC-SHA256's 32.
-pub type Tag = [u8; 32];
-
-/// A part of a message that a scheme may sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece {
-    Body,
-    Id,
-    Timestamp,
-    Secret,
-}
-
-/// How a provider's messages are signed: one alternative, or several of which any may match.
+/// How a provider's messages are signed: one alternative, or several.
 ///
 /// Invariant: at least one alternative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheme {
     alternatives: Vec<Alternative>,
+    choice: Choice,
+}
+
+/// Which of several alternatives counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// Any may match; a message that comes with two of them is refused.
+    AnyOf,
+    /// Any may match, and they may come together.
+    Together,
+    /// The first one whose signature is there: what is weaker than it is not asked.
+    FirstOf,
 }
 
 /// One way of signing a message.
@@ -59,12 +86,20 @@ pub struct Scheme {
 pub struct Alternative {
     /// What tells it from its siblings, in logs.
     pub name: Option<String>,
-    header: HeaderName,
+    /// It is only for messages of which these hold.
+    when: Vec<Condition>,
+    place: SignaturePlace,
     value: ValueSyntax,
     encoding: Encoding,
-    signs: Template,
-    key: KeyRole,
+    mechanism: Mechanism,
     secret: SecretForm,
+    key_id: Option<KeyId>,
+    /// What must hold beside the signature.
+    requires: Vec<Condition>,
+    document: Document,
+    /// The items of this array are signed each for itself.
+    for_each: Option<Pointer>,
+    remote: Option<RemoteKeys>,
     /// True where the provider signs only if it was given a secret.
     optional: bool,
     timestamp: Option<TimestampScheme>,
@@ -73,7 +108,31 @@ pub struct Alternative {
     foreign: Vec<HeaderName>,
 }
 
-/// What keys the HMAC.
+/// Where a signature stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SignaturePlace {
+    /// In any of these headers.
+    Headers(Vec<HeaderName>),
+    /// In headers of this name with a number from 1 behind it.
+    Numbered(String),
+    /// In a query parameter, a form field or a JSON value.
+    At(Place),
+    /// It is the whole body.
+    Body,
+}
+
+/// How a signature comes about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mechanism {
+    /// An algorithm over the pieces of a template.
+    Pieces { algorithm: Algorithm, signs: Template, key: KeyRole },
+    /// A token that is signed itself and says what belongs to it.
+    Token(TokenScheme),
+    /// What no data describes.
+    Bespoke(Routine),
+}
+
+/// What keys the computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyRole {
     /// The secret, as everywhere.
@@ -85,13 +144,36 @@ enum KeyRole {
     Body,
 }
 
-/// A message to sign.
-#[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
-    pub id: &'a str,
-    pub timestamp: UnixTime,
-    pub body: &'a [u8],
+/// Which of the secrets signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KeyId {
+    /// What stands at a place of the message is the secret's id.
+    At(Place),
+    /// The `{key_id}` of the signature's value.
+    Value,
+    /// Always the one with this id, if there is one.
+    Fixed(String),
 }
+
+/// The JSON that pointers point into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Document {
+    Body,
+    /// A field of the form that the body is.
+    Form(String),
+    /// A part of the multipart form that the body is.
+    Multipart(String),
+}
+
+/// A part of a message of which one may ask whether it is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Body,
+    Timestamp,
+}
+
+/// How many headers with a number behind their name are read.
+const MAX_NUMBERED: usize = value::MAX_CANDIDATES;
 
 impl Scheme {
     /// The alternatives, at least one.
@@ -99,18 +181,23 @@ impl Scheme {
         &self.alternatives
     }
 
-    /// The same scheme with another tolerance. Nothing changes where it has no timestamp.
+    /// The same scheme with another tolerance, both ways. Nothing changes where it has no timestamp.
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
         for timestamp in self.alternatives.iter_mut().filter_map(|alternative| alternative.timestamp.as_mut()) {
-            timestamp.tolerance = tolerance;
+            timestamp.tolerance = Tolerance::both_ways(tolerance);
         }
         self
     }
 
-    /// The tolerance of its timestamps; `None` where it has none.
+    /// True where it has a timestamp.
+    pub fn has_timestamp(&self) -> bool {
+        self.alternatives.iter().any(|alternative| alternative.timestamp.is_some())
+    }
+
+    /// How old a message may be; `None` where any age will do, or none is known.
     pub fn tolerance(&self) -> Option<Duration> {
-        self.alternatives.iter().filter_map(|alternative| Some(alternative.timestamp.as_ref()?.tolerance)).min()
+        self.alternatives.iter().filter_map(|alternative| alternative.timestamp.as_ref()?.tolerance.past).min()
     }
 
     /// True where the provider signs only if it was given a secret: elsewhere an address list never replaces the
@@ -119,12 +206,39 @@ impl Scheme {
         self.alternatives.iter().all(|alternative| alternative.optional)
     }
 
+    /// True where the keys are fetched, so that no secret need be configured.
+    pub fn has_remote_keys(&self) -> bool {
+        self.alternatives.iter().any(|alternative| alternative.remote.is_some())
+    }
+
+    /// True where the URL is signed, so that it must be known as the provider knows it.
+    pub fn signs_url(&self) -> bool {
+        let is_url = |source: &Source| matches!(source, Source::Url(_));
+        self.alternatives
+            .iter()
+            .any(|alternative| alternative.templates().any(|template| template.sources().into_iter().any(is_url)))
+    }
+
+    /// The parameters that it reads, each with whether it may be left out.
+    pub fn params(&self) -> Vec<(&str, bool)> {
+        let mut params: Vec<(&str, bool)> = Vec::new();
+        for (name, optional) in self.alternatives.iter().flat_map(Alternative::templates).flat_map(Template::params) {
+            match params.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known &= optional,
+                None => params.push((name, optional)),
+            }
+        }
+        params
+    }
+
     /// The event id of a message that something other than a signature vouches for.
     ///
     /// # Errors
     /// `EventIdInvalid` or `HeaderConflict`.
-    pub fn unsigned_id<'a>(&self, headers: &'a HeaderMap, body: &'a [u8]) -> Result<Option<EventId<'a>>, Rejection> {
-        let id = self.alternatives[0].id(headers, None, body)?;
+    pub fn unsigned_id<'a>(&self, contents: Contents<'a>) -> Result<Option<EventId<'a>>, Rejection> {
+        let (value, params) = (ValueParts::default(), Params::default());
+        let context = Context { contents, value: &value, claims: &[], params: &params, max_inflated: 0 };
+        let id = self.alternatives[0].id(&context, None)?;
         Ok(id.map(|id| EventId { signed: false, ..id }))
     }
 
@@ -135,50 +249,52 @@ impl Scheme {
     /// `TimestampMissing`, `TimestampMalformed`, `TimestampStale`, `TimestampFuture` or `HeaderConflict`.
     pub fn check_unsigned_time(&self, headers: &HeaderMap, now: UnixTime) -> Result<(), Rejection> {
         let alternative = &self.alternatives[0];
-        let Some(scheme @ TimestampScheme { header: Some(name), .. }) = &alternative.timestamp else {
+        let Some(scheme @ TimestampScheme { place: Some(Place::Header(name)), .. }) = &alternative.timestamp else {
             return Ok(());
         };
         let text = single(headers, name)?.ok_or_else(|| Rejection::TimestampMissing(alternative.timestamp_place()))?;
-        scheme.check(parse_seconds(text)?, now)
-    }
-
-    /// The headers that carry `message`, signed with each of `secrets` that there is room for. Where a scheme
-    /// has alternatives, the first one signs.
-    ///
-    /// # Errors
-    /// Why a secret cannot be a key of this scheme.
-    pub fn sign(&self, message: Message<'_>, secrets: &[Secret]) -> Result<Vec<(HeaderName, String)>, &'static str> {
-        let alternative = &self.alternatives[0];
-        let timestamp = message.timestamp.to_string();
-        let mut signatures = Vec::with_capacity(secrets.len());
-        for secret in secrets {
-            let secret = alternative.secret.derive(secret)?;
-            let tag = Keyed::new(alternative, &secret).tag(
-                alternative,
-                message.id.as_bytes(),
-                timestamp.as_bytes(),
-                message.body,
-            );
-            signatures.push(alternative.encoding.encode(&tag));
-        }
-        let mut headers = Vec::new();
-        for place in &alternative.ids {
-            if let IdPlace::Header(name) = place {
-                headers.push((name.clone(), message.id.to_owned()));
-            }
-        }
-        if let Some(TimestampScheme { header: Some(name), .. }) = &alternative.timestamp {
-            headers.push((name.clone(), timestamp.clone()));
-        }
-        headers.push((alternative.header.clone(), alternative.value.write(&signatures, &timestamp)));
-        Ok(headers)
+        scheme.tolerance.check(scheme.unit.parse(text)?, now)
     }
 }
 
 impl Alternative {
-    /// The header that carries the signature.
-    pub fn header(&self) -> &HeaderName {
-        &self.header
+    /// The headers that carry the signature; none where it stands elsewhere.
+    pub fn signature_headers(&self) -> &[HeaderName] {
+        match &self.place {
+            SignaturePlace::Headers(names) => names,
+            _ => &[],
+        }
+    }
+
+    /// Where the signature stands, in words.
+    pub fn signature_place(&self) -> String {
+        match &self.place {
+            SignaturePlace::Headers(names) => names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(" or "),
+            SignaturePlace::Numbered(name) => format!("{name}1, {name}2 …"),
+            SignaturePlace::At(place) => place.to_string(),
+            SignaturePlace::Body => "the whole body".into(),
+        }
+    }
+
+    /// By what computation it comes about, in words.
+    pub fn computation(&self) -> String {
+        match &self.mechanism {
+            Mechanism::Pieces { algorithm: Algorithm::Equal, .. } => "the secret itself".into(),
+            Mechanism::Pieces { algorithm, .. } => algorithm.as_str().into(),
+            Mechanism::Token(scheme) => {
+                let words: Vec<&str> = scheme.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+                format!("JWT, {}", words.join(" or "))
+            }
+            Mechanism::Bespoke(routine) => routine.as_str().into(),
+        }
+    }
+
+    /// What is signed, as the scheme writes it; `None` where no template says it.
+    pub fn signed_content(&self) -> Option<String> {
+        match &self.mechanism {
+            Mechanism::Pieces { algorithm, signs, .. } if *algorithm != Algorithm::Equal => Some(signs.to_string()),
+            _ => None,
+        }
     }
 
     /// Where the timestamp stands and how far it may be from now.
@@ -191,88 +307,200 @@ impl Alternative {
         &self.ids
     }
 
-    /// True if the signature covers `piece`.
-    pub fn covers(&self, piece: Piece) -> bool {
-        self.signs.has(piece) || (piece == Piece::Body && self.key == KeyRole::Body)
+    /// True if the signature covers `part`.
+    pub fn covers(&self, part: Part) -> bool {
+        match part {
+            Part::Body => self.covers_body(),
+            Part::Timestamp => {
+                self.sources().contains(&&Source::Timestamp)
+                    || self
+                        .timestamp
+                        .as_ref()
+                        .and_then(|scheme| scheme.place.as_ref())
+                        .is_some_and(|place| self.covers_place(place))
+                    || matches!(self.mechanism, Mechanism::Bespoke(routine) if routine.covers_timestamp())
+            }
+        }
     }
 
     /// True if the signature covers the id that stands at `place`.
     pub fn covers_id(&self, place: &IdPlace) -> bool {
         match place {
-            IdPlace::Header(_) => self.covers(Piece::Id),
-            IdPlace::Json(_) => self.covers(Piece::Body),
+            IdPlace::At(place @ Place::Header(_)) => self.sources().contains(&&Source::Id) || self.covers_place(place),
+            IdPlace::At(place) => self.covers_place(place),
             // A second may see two events, signed or not: only with the body's digest is it an id.
             IdPlace::Timestamp => false,
         }
     }
 
+    fn covers_body(&self) -> bool {
+        let sources = self.sources();
+        let whole = |source: &&Source| match source {
+            Source::Body | Source::Decoded => true,
+            Source::Fields(fields) => {
+                matches!(fields.from, FieldSource::Form | FieldSource::Json) && fields.picks_all()
+            }
+            _ => false,
+        };
+        sources.iter().any(|source| whole(source))
+            || self.requires.iter().any(Condition::binds_body)
+            || self.place == SignaturePlace::Body
+            || match &self.mechanism {
+                Mechanism::Pieces { key, .. } => *key == KeyRole::Body,
+                Mechanism::Token(scheme) => scheme.detached,
+                Mechanism::Bespoke(routine) => routine.covers_body(),
+            }
+    }
+
+    fn covers_place(&self, place: &Place) -> bool {
+        let sources = self.sources();
+        let at = |place: &Place| sources.iter().any(|source| matches!(source, Source::At(signed) if signed == place));
+        let fields = |from: &FieldSource, name: &str| {
+            sources
+                .iter()
+                .any(|source| matches!(source, Source::Fields(fields) if fields.from == *from && fields.picks(name)))
+        };
+        at(place)
+            || match place {
+                Place::Claim(_) => true,
+                Place::Form(name) => fields(&FieldSource::Form, name) || self.covers_every_byte(),
+                Place::Json(pointer) => fields(&FieldSource::Json, &pointer.steps()[0]) || self.covers_every_byte(),
+                Place::Query(name) => {
+                    fields(&FieldSource::Query, name)
+                        || sources.iter().any(|source| matches!(source, Source::Url(part) if part.has_query()))
+                }
+                Place::Header(_) | Place::Value(_) => false,
+            }
+    }
+
+    /// True if not a byte of the body may change; sorted fields leave some of them open.
+    fn covers_every_byte(&self) -> bool {
+        let sources = self.sources();
+        self.covers_body() && !sources.iter().any(|source| matches!(source, Source::Fields(_)))
+    }
+
+    /// Everything that is signed, or compared with what is.
+    fn sources(&self) -> Vec<&Source> {
+        self.templates().flat_map(Template::sources).collect()
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let signs = match &self.mechanism {
+            Mechanism::Pieces { algorithm, signs, .. } if *algorithm != Algorithm::Equal => Some(signs),
+            _ => None,
+        };
+        signs.into_iter().chain(self.requires.iter().flat_map(|condition| &condition.is))
+    }
+
+    /// How many bytes a signature has, where every one has as many.
+    fn tag_len(&self) -> Option<usize> {
+        match &self.mechanism {
+            Mechanism::Pieces { algorithm, .. } => algorithm.tag_len(),
+            Mechanism::Token(_) | Mechanism::Bespoke(_) => None,
+        }
+    }
+
     /// The headers that it reads.
     fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let timestamp = self.timestamp.iter().filter_map(|timestamp| timestamp.header.as_ref());
+        let of = |place: &'_ Place| match place {
+            Place::Header(_) => true,
+            _ => false,
+        };
+        let timestamp = self.timestamp.iter().filter_map(|timestamp| timestamp.place.as_ref());
         let ids = self.ids.iter().filter_map(|place| match place {
-            IdPlace::Header(name) => Some(name),
+            IdPlace::At(place) => Some(place),
+            IdPlace::Timestamp => None,
+        });
+        let places = timestamp.chain(ids).filter(move |place| of(place)).filter_map(|place| match place {
+            Place::Header(name) => Some(name),
             _ => None,
         });
-        std::iter::once(&self.header).chain(timestamp).chain(ids)
+        self.signature_headers().iter().chain(places)
     }
 
-    /// Reads what the head claims under this alternative.
-    fn claim(&self, index: usize, headers: &HeaderMap) -> Result<Claim, Rejection> {
-        if let Some(name) = self.foreign.iter().find(|name| headers.contains_key(*name)) {
-            return Err(Rejection::HeaderConflict(format!("{} and {name} belong to two alternatives", self.header)));
-        }
-        let value = single(headers, &self.header)?
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| Rejection::SignatureMissing(format!("no header {}", self.header)))?;
-        let SignatureValue { tags, timestamp: written } = self.value.read(value, self.encoding)?;
-        let timestamp = match &self.timestamp {
-            None => None,
-            Some(scheme) => {
-                let found = match &scheme.header {
-                    Some(name) => single(headers, name)?,
-                    None => written,
-                };
-                let text = found.ok_or_else(|| Rejection::TimestampMissing(self.timestamp_place()))?;
-                Some((SmallVec::from_slice(text.as_bytes()), parse_seconds(text)?))
-            }
-        };
-        let id = if self.signs.has(Piece::Id) { Some(self.signed_id(headers)?) } else { None };
-        Ok(Claim { alternative: index, tags, timestamp, id })
-    }
-
-    /// The id that is among the signed pieces, which stands in a header.
-    fn signed_id(&self, headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
-        for place in &self.ids {
-            if let IdPlace::Header(name) = place {
-                let missing = || Rejection::EventIdMissing(place.to_string());
-                let id = single(headers, name)?.ok_or_else(missing)?;
-                if self.signs.is_ambiguous_with(id) {
-                    return Err(Rejection::EventIdInvalid("it contains what separates it in the signed bytes"));
+    /// The texts at the signature's place, none of them empty.
+    fn signature_texts<'a>(&self, contents: Contents<'a>) -> Result<SmallVec<[Cow<'a, str>; 1]>, Rejection> {
+        let headers = contents.head.headers;
+        let mut texts: SmallVec<[Cow<'a, str>; 1]> = SmallVec::new();
+        match &self.place {
+            SignaturePlace::Headers(names) => {
+                for name in names {
+                    texts.extend(single(headers, name)?.map(Cow::Borrowed));
                 }
-                return headers.get(name).cloned().ok_or_else(missing);
+            }
+            SignaturePlace::Numbered(name) => {
+                for number in 1..=MAX_NUMBERED {
+                    let Ok(name) = HeaderName::from_bytes(format!("{name}{number}").as_bytes()) else { break };
+                    texts.extend(single(headers, &name)?.map(Cow::Borrowed));
+                }
+            }
+            SignaturePlace::At(place) => texts.extend(place.read_contents(contents)?),
+            SignaturePlace::Body => {
+                let text = std::str::from_utf8(contents.body);
+                let text = text.map_err(|_| Rejection::SignatureMalformed("the body is no text".into()))?;
+                texts.push(Cow::Borrowed(text.trim_ascii()));
             }
         }
-        Err(Rejection::EventIdMissing("no header".into()))
+        texts.retain(|text| !text.is_empty());
+        if texts.is_empty() {
+            return Err(Rejection::SignatureMissing(format!("no {self}")));
+        }
+        Ok(texts)
+    }
+
+    /// True if the signature stands where it can be read before the body is.
+    fn is_in_head(&self) -> bool {
+        match &self.place {
+            SignaturePlace::Headers(_) | SignaturePlace::Numbered(_) => true,
+            SignaturePlace::At(place) => place.is_in_head(),
+            SignaturePlace::Body => false,
+        }
+    }
+
+    /// The JSON of a message that pointers point into.
+    fn document<'a>(&self, head: Head<'a>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
+        match &self.document {
+            Document::Body => Ok(Cow::Borrowed(body)),
+            Document::Form(name) => match form::find(body, name) {
+                Found::Once(Cow::Borrowed(text)) => Ok(Cow::Borrowed(text.as_bytes())),
+                Found::Once(Cow::Owned(text)) => Ok(Cow::Owned(text.into_bytes())),
+                Found::Nothing => Ok(Cow::Borrowed(&[])),
+                Found::Repeated => Err(Rejection::HeaderConflict(format!("form field {name} is repeated"))),
+            },
+            Document::Multipart(name) => {
+                let kind = single(head.headers, &http::header::CONTENT_TYPE)?.unwrap_or_default();
+                Ok(Cow::Borrowed(form::multipart(kind, body, name).unwrap_or_default()))
+            }
+        }
     }
 
     fn timestamp_place(&self) -> String {
-        match self.timestamp.as_ref().and_then(|timestamp| timestamp.header.as_ref()) {
-            Some(name) => format!("no header {name}"),
-            None => format!("none in {}", self.header),
+        match self.timestamp.as_ref().and_then(|timestamp| timestamp.place.as_ref()) {
+            Some(place) => format!("no {place}"),
+            None => format!("none in {self}"),
         }
     }
 
-    fn id<'a>(
+    fn id<'s, 'a: 's>(
         &self,
-        headers: &'a HeaderMap,
-        timestamp: Option<&'a str>,
-        body: &'a [u8],
+        context: &Context<'a, 's>,
+        timestamp: Option<&str>,
     ) -> Result<Option<EventId<'a>>, Rejection> {
         for place in &self.ids {
-            if let Some((kind, text)) = place.read(headers, timestamp, body)? {
+            if let Some((kind, text)) = place.read(context, timestamp)? {
                 return Ok(Some(EventId { kind, text, signed: self.covers_id(place) }));
             }
         }
         Ok(None)
+    }
+}
+
+/// Where the signature stands, in words: `header stripe-signature`.
+impl fmt::Display for Alternative {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            SignaturePlace::Headers(_) | SignaturePlace::Numbered(_) => write!(f, "header {}", self.signature_place()),
+            _ => f.write_str(&self.signature_place()),
+        }
     }
 }

@@ -10,18 +10,27 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::material::Material;
 use super::{FAILURE, USAGE, print};
 use crate::clock::UnixTime;
-use crate::signature::Verifier;
+use crate::rejection::Rejection;
 use crate::signature::preset::Preset;
-use crate::signature::secret::Secret;
+use crate::signature::request::{Head, PublicUrl};
+use crate::signature::{KeySet, Verifier};
+
+/// The most bytes that a body may have without its `Content-Encoding`.
+const MAX_BODY: usize = 1 << 20;
 
 /// A recorded request. What the format has beyond this is not read.
 #[derive(Debug, Deserialize)]
 struct Case {
     provider: String,
-    /// One secret or several, as the operator would paste them.
+    /// One secret or several, as the operator would paste them; or an object of keys and parameters.
     secret: Value,
+    /// POST where there is none.
+    method: Option<String>,
+    /// The whole URL that the provider called.
+    url: Option<String>,
     /// In order; names in any case.
     headers: Vec<(String, String)>,
     /// The exact body, in base64.
@@ -72,19 +81,13 @@ pub fn run(file: &Path) -> u8 {
 fn judge(line: &[u8]) -> Result<Verdict, String> {
     let case: Case = serde_json::from_slice(line).map_err(|error| format!("not a recorded request: {error}"))?;
     let preset = Preset::find(&case.provider)?;
-    let secrets: Vec<(String, Secret)> = match case.secret {
-        Value::String(secret) => vec![("1".to_owned(), Secret::new(secret.into_bytes()))],
-        Value::Array(secrets) => {
-            let texts = secrets.into_iter().enumerate().map(|(index, secret)| match secret {
-                Value::String(secret) => Ok(((index + 1).to_string(), Secret::new(secret.into_bytes()))),
-                _ => Err("a secret in the list is not a string".to_owned()),
-            });
-            texts.collect::<Result<_, _>>()?
-        }
-        _ => return Err(format!("{} takes a secret that is a string, or a list of them", preset.slug)),
-    };
-    let verifier = Verifier::new(preset.profile.scheme.clone(), &secrets)
+    let material = Material::read(case.secret)?;
+    let scheme = preset.profile.scheme.clone();
+    let verifier = Verifier::new(scheme.clone(), &material.secrets, material.params, MAX_BODY)
         .map_err(|(index, why)| format!("secret {} {why}", index + 1))?;
+    if material.secrets.is_empty() && !scheme.has_remote_keys() {
+        return Err("there is no secret".into());
+    }
     let body = STANDARD.decode(&case.body_b64).map_err(|error| format!("body_b64: {error}"))?;
     let mut headers = HeaderMap::new();
     for (name, value) in &case.headers {
@@ -92,11 +95,18 @@ fn judge(line: &[u8]) -> Result<Verdict, String> {
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| format!("the value of {name} is not one"))?;
         headers.append(name, value);
     }
-    let judge = |claimed| match verifier.verify(&claimed, &headers, &body, UnixTime(case.now)) {
-        Ok(authentic) => Ok(authentic.id.map(|id| id.text.into_owned())),
-        Err(rejection) => Err(rejection),
+    let method = case.method.as_deref().unwrap_or("POST");
+    let head = Head { method, url: PublicUrl::split(case.url.as_deref().unwrap_or_default()), headers: &headers };
+    let fetched = |url: &str| match material.documents.iter().find(|(known, _)| known == url) {
+        Some((_, document)) => KeySet::fetched(&scheme, document.as_bytes()).map_err(|_| Rejection::KeysUnavailable),
+        None => Err(Rejection::KeysUnavailable),
     };
-    Ok(match verifier.inspect(&headers).and_then(judge) {
+    let judge = |claimed| {
+        let keys = verifier.key_url(&claimed, head, &body)?.map(|url| fetched(&url)).transpose()?;
+        let authentic = verifier.verify(&claimed, head, &body, UnixTime(case.now), keys.as_ref())?;
+        Ok(authentic.id.map(|id| id.text.into_owned()))
+    };
+    Ok(match verifier.inspect(head).and_then(judge) {
         Ok(event_id) => Verdict::Accept { event_id },
         Err(rejection) => Verdict::Reject { reason: rejection.reason().as_str(), detail: rejection.to_string() },
     })

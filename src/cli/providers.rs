@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use super::{FAILURE, print};
 use crate::quantity::format_duration;
-use crate::signature::Piece;
+use crate::signature::Part;
 use crate::signature::preset::Preset;
 
 /// All of them, a line each.
 pub fn list() -> u8 {
     let mut text = format!("{:<28} {:<12} {:<28} {}\n", "PROVIDER", "CONFIDENCE", "SIGNATURE", "NAME");
     for preset in Preset::all() {
-        let header = preset.profile.scheme.alternatives()[0].header();
+        let header = preset.profile.scheme.alternatives()[0].signature_place();
         let _ = writeln!(text, "{:<28} {:<12} {:<28} {}", preset.slug, preset.confidence.as_str(), header, preset.name);
     }
     text.push_str("\n`hookward providers show stripe` says more of one.\n");
@@ -44,11 +44,15 @@ fn describe(preset: &Preset) -> String {
     let profile = &preset.profile;
     for alternative in profile.scheme.alternatives() {
         let name = alternative.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-        line("signature", &format!("HMAC-SHA256 in {}{name}", alternative.header()));
+        line("signature", &format!("{} in {alternative}{name}", alternative.computation()));
         if let Some(timestamp) = alternative.timestamp() {
-            let place = timestamp.header.as_ref().map_or("the signature header".to_owned(), ToString::to_string);
-            let signed = if alternative.covers(Piece::Timestamp) { "signed" } else { "not signed" };
-            line("timestamp", &format!("in {place}, {signed}, tolerance {}", format_duration(timestamp.tolerance)));
+            let place = timestamp.place.as_ref().map_or("the signature's value".to_owned(), ToString::to_string);
+            let signed = if alternative.covers(Part::Timestamp) { "signed" } else { "not signed" };
+            let tolerance = timestamp
+                .tolerance
+                .past
+                .map_or("any age".to_owned(), |past| format!("tolerance {}", format_duration(past)));
+            line("timestamp", &format!("in {place}, {signed}, {tolerance}"));
         }
         for place in alternative.ids() {
             let signed =

@@ -63,11 +63,26 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     for line in &described.scheme {
         writeln!(text, "{line}")?;
     }
+    if let Some(url) = &source.public_url {
+        writeln!(text, "public_url = {}", quoted(url))?;
+    }
     let methods: Vec<String> = source.methods.iter().map(|method| format!("\"{method}\"")).collect();
     writeln!(text, "methods = [{}]", methods.join(", "))?;
     match &source.proof {
         Proof::Signature(verifier) => {
             writeln!(text, "secrets = [{}]", described.secrets.join(", "))?;
+            let params: Vec<String> = verifier
+                .params()
+                .names()
+                .map(|name| {
+                    let values: Vec<String> =
+                        verifier.params().values(name).iter().map(|value| quoted(value)).collect();
+                    format!("{name} = [{}]", values.join(", "))
+                })
+                .collect();
+            if !params.is_empty() {
+                writeln!(text, "params = {{ {} }}", params.join(", "))?;
+            }
             if let Some(tolerance) = verifier.scheme().tolerance() {
                 writeln!(text, "tolerance = \"{}\"", format_duration(tolerance))?;
             }

@@ -16,6 +16,7 @@ use crate::gateway::allow::Allow;
 use crate::gateway::source::{Authorization, AuthorizationScheme, Proof, REWRITING, Source, Upstream};
 use crate::quantity::parse_duration;
 use crate::signature::Verifier;
+use crate::signature::place::Params;
 use crate::signature::preset::Preset;
 use crate::signature::profile::{MissingId, Profile, ReplayGuard, read_methods};
 
@@ -52,6 +53,8 @@ pub fn read(
     let preset = reader.parse("provider", Preset::find);
     let profile = read_profile(reader, preset);
     let named = secrets::read_list(reader, environment, warnings);
+    let params = read_params(reader, profile.as_ref());
+    let public_url = reader.parse("public_url", parse_public_url);
     let authorization =
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
     let allow = read_allow(reader, preset);
@@ -96,7 +99,10 @@ pub fn read(
             .collect(),
     };
     let authorization = authorization.map(|(authorization, _)| authorization);
-    let proof = read_proof(reader, &profile, named, &allow, authorization.as_ref());
+    let proof = read_proof(reader, &profile, Keys { named, params, max_body }, &allow, authorization.as_ref());
+    if public_url.is_some() && !profile.scheme.signs_url() {
+        reader.fault(reader.place_of("public_url"), "public_url: this provider does not sign the URL, leave it out");
+    }
 
     if cross_check && profile.repeats.is_empty() {
         let text = "cross_check: this provider repeats nothing of the body in its headers";
@@ -109,6 +115,7 @@ pub fn read(
         name_header: HeaderValue::try_from(name.as_str()).expect("parse_name takes only visible ASCII"),
         name,
         path: path?,
+        public_url,
         provider: provider.to_owned(),
         methods: methods.unwrap_or_else(|| profile.methods.clone()),
         allow: allow?,
@@ -183,6 +190,50 @@ fn parse_upstream(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// The URL as the provider was given it, without its query.
+fn parse_public_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text)?;
+    if url.query.is_some() {
+        return Err(format!("\"{text}\" has a query, but each request's own is taken"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `params = { audience = "…", issuers = ["…"] }`: what the scheme wants to know beside secrets.
+fn read_params(reader: &Reader<'_>, profile: Option<&Profile>) -> Params {
+    let mut params = Vec::new();
+    let wanted = profile.map(|profile| profile.scheme.params()).unwrap_or_default();
+    if let Some(inner) = reader.table("params") {
+        for (name, value) in inner.as_table().entries() {
+            if profile.is_some() && !wanted.iter().any(|(known, _)| *known == name) {
+                let known: Vec<&str> = wanted.iter().map(|(known, _)| *known).collect();
+                let hint =
+                    if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+                inner.fault(value.place.clone(), format!("the provider's scheme has no parameter \"{name}\", {hint}"));
+            }
+            let text = |value: &Value| match &value.node {
+                Node::Text(text) if !text.is_empty() => Some(text.clone()),
+                _ => None,
+            };
+            let values: Option<Vec<String>> = match &value.node {
+                Node::List(items) => items.iter().map(text).collect(),
+                _ => text(value).map(|text| vec![text]),
+            };
+            match values.filter(|values| !values.is_empty()) {
+                Some(values) => params.push((name.to_owned(), values)),
+                None => inner.wrong_kind(name, value, "a text, or a list of them"),
+            }
+        }
+    }
+    for (name, _) in
+        wanted.iter().filter(|(name, optional)| !optional && !params.iter().any(|(known, _)| known == name))
+    {
+        let text = format!("params: `{name}` is missing, for example params = {{ {name} = \"…\" }}");
+        reader.fault(reader.place_of("params"), text);
+    }
+    Params::new(params)
+}
+
 /// What is known of the provider, with the operator's own `[source.signature]`, `.timestamp` and `.event` on top.
 fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<Profile> {
     let mut over = Table::empty(reader.place());
@@ -220,7 +271,7 @@ fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<
     let Some(tolerance) = tolerance else {
         return Some(profile);
     };
-    if profile.scheme.tolerance().is_none() {
+    if !profile.scheme.has_timestamp() {
         reader.fault(reader.place_of("tolerance"), "tolerance: this provider has no timestamp to which it could apply");
     }
     Some(Profile { scheme: profile.scheme.with_tolerance(tolerance), ..profile })
@@ -282,11 +333,18 @@ fn read_authorization(
     Some((Authorization::new(scheme, &secret, pass), origin))
 }
 
+/// What a verifier is made from beside its scheme.
+struct Keys {
+    named: Vec<NamedSecret>,
+    params: Params,
+    max_body: u64,
+}
+
 /// What proves a message: its signature, or, where the file says so, something else.
 fn read_proof(
     reader: &Reader<'_>,
     profile: &Profile,
-    named: Vec<NamedSecret>,
+    keys: Keys,
     allow: &Option<Allow>,
     authorization: Option<&Authorization>,
 ) -> Option<Proof> {
@@ -307,7 +365,8 @@ fn read_proof(
         }
         return Some(Proof::Elsewhere(profile.scheme.clone()));
     }
-    if !reader.has("secrets") {
+    let Keys { named, params, max_body } = keys;
+    if !reader.has("secrets") && !profile.scheme.has_remote_keys() {
         match reader.place() {
             Place::Flag(_) => reader
                 .fault(Place::Flag("--secret-env"), "no secret is named, give --secret-env NAME or --secret-file FILE"),
@@ -315,7 +374,7 @@ fn read_proof(
         }
         return None;
     }
-    if named.is_empty() {
+    if named.is_empty() && reader.has("secrets") {
         if matches!(reader.value("secrets"), Some(Value { node: Node::List(items), .. }) if items.is_empty()) {
             reader.fault(
                 reader.place_of("secrets"),
@@ -325,7 +384,8 @@ fn read_proof(
         return None;
     }
     let secrets: Vec<_> = named.iter().map(|named| (named.name.clone(), named.secret.clone())).collect();
-    match Verifier::new(profile.scheme.clone(), &secrets) {
+    let max_inflated = usize::try_from(max_body).unwrap_or(usize::MAX);
+    match Verifier::new(profile.scheme.clone(), &secrets, params, max_inflated) {
         Ok(verifier) => Some(Proof::Signature(verifier)),
         Err((index, why)) => {
             reader.fault(

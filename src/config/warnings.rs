@@ -8,7 +8,7 @@ use crate::gateway::allow::Allow;
 use crate::gateway::source::{Proof, Source};
 use crate::quantity::format_duration;
 use crate::signature::profile::{Profile, ReplayGuard};
-use crate::signature::{Piece, Scheme};
+use crate::signature::{Part, Scheme};
 
 /// The warnings about one source, each with the number or the word to write.
 pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settings: &Settings) -> Vec<Fault> {
@@ -126,7 +126,7 @@ pub fn replay_window(source: &Source) -> String {
 
 /// True if a captured message cannot be given another time.
 fn signs_timestamp(scheme: &Scheme) -> bool {
-    scheme.alternatives().iter().all(|alternative| alternative.covers(Piece::Timestamp))
+    scheme.alternatives().iter().all(|alternative| alternative.covers(Part::Timestamp))
 }
 
 /// The next whole hour above a span, and one more for the deliveries themselves.

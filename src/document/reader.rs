@@ -69,6 +69,11 @@ impl<'a> Reader<'a> {
         *self.label.borrow_mut() = label;
     }
 
+    /// The table itself.
+    pub fn as_table(&self) -> &'a Table {
+        self.table
+    }
+
     /// Where the table begins.
     pub fn place(&self) -> Place {
         self.table.place.clone()

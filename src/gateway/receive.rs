@@ -14,16 +14,32 @@ use tokio::time::timeout;
 
 use crate::rejection::Rejection;
 use crate::signature::Claimed;
+use crate::signature::request::{Head, PublicUrl};
 
 /// A request, its body byte for byte.
 #[derive(Debug)]
 pub struct Received {
     pub parts: Parts,
     pub body: Bytes,
+    /// Scheme, host and path as the provider knows them; empty where no signature needs them.
+    pub public_base: String,
     /// What its head claims of its signature; `None` where there is none to claim.
     pub claimed: Option<Claimed>,
     /// Room in the budget, given back when the request is done with.
     pub share: Share,
+}
+
+impl Received {
+    /// What a scheme may read of it before its body.
+    pub fn head(&self) -> Head<'_> {
+        head_of(&self.parts, &self.public_base)
+    }
+}
+
+/// What a scheme may read of a request whose body is not there yet.
+pub fn head_of<'r>(parts: &'r Parts, public_base: &'r str) -> Head<'r> {
+    let url = PublicUrl { base: public_base, query: parts.uri.query() };
+    Head { method: parts.method.as_str(), url, headers: &parts.headers }
 }
 
 /// How many body bytes the gateway may hold at once, over all connections.

@@ -1,20 +1,24 @@
 //! A source: who sends webhooks to us, how they prove it, and where they go.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use subtle::ConstantTimeEq;
 
 use super::allow::Allow;
 pub use super::outgoing::REWRITING;
+use super::outgoing::Via;
 use crate::egress::{Roots, Url};
 use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
 use crate::signature::profile::{Challenge, DedupPolicy};
+use crate::signature::request::Head;
 use crate::signature::secret::Secret;
 use crate::signature::{Claimed, Scheme, Verifier};
 
@@ -26,6 +30,9 @@ pub struct Source {
     pub name_header: HeaderValue,
     /// Matched exactly, case-sensitively, without the query.
     pub path: String,
+    /// Scheme, host and path that the provider was given. Where there is none and the URL is signed, it is taken from
+    /// each request.
+    pub public_url: Option<String>,
     /// The preset's slug, or `custom`.
     pub provider: String,
     pub methods: Vec<Method>,
@@ -137,16 +144,29 @@ impl Source {
     ///
     /// # Errors
     /// `ClientNotAllowed`, `CredentialMismatch`, or what [`Verifier::inspect`] says of the signature.
-    pub fn admit(&self, client: IpAddr, headers: &HeaderMap) -> Result<Option<Claimed>, Rejection> {
+    pub fn admit(&self, client: IpAddr, head: Head<'_>) -> Result<Option<Claimed>, Rejection> {
         if !self.allow.admits(client) {
             return Err(Rejection::ClientNotAllowed(client));
         }
         if let Some(authorization) = &self.authorization {
-            authorization.check(headers)?;
+            authorization.check(head.headers)?;
         }
         match &self.proof {
-            Proof::Signature(verifier) => verifier.inspect(headers).map(Some),
+            Proof::Signature(verifier) => verifier.inspect(head).map(Some),
             Proof::Elsewhere(_) => Ok(None),
+        }
+    }
+
+    /// Scheme, host and path as the provider knows them; empty where no signature needs them.
+    pub fn public_base<'r>(&'r self, parts: &Parts, via: &Via) -> Cow<'r, str> {
+        match (&self.public_url, &self.proof) {
+            (Some(url), _) => Cow::Borrowed(url),
+            (None, Proof::Signature(verifier)) if verifier.scheme().signs_url() => {
+                let scheme = via.proto.to_str().unwrap_or_default();
+                let host = via.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
+                Cow::Owned(format!("{scheme}://{host}{}", parts.uri.path()))
+            }
+            (None, _) => Cow::Borrowed(""),
         }
     }
 

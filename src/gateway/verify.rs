@@ -11,10 +11,12 @@ use super::source::{Proof, Source};
 use crate::clock::UnixTime;
 use crate::dedup::{ClaimKeys, DedupKey, KeyMaker};
 use crate::rejection::Rejection;
+use crate::signature::KeySet;
 use crate::signature::encoding::encode_hex;
 use crate::signature::event_id::{EventId, IdKind};
 use crate::signature::header::single;
 use crate::signature::json;
+use crate::signature::place::Contents;
 use crate::signature::profile::{DedupPolicy, MissingId, ReplayGuard};
 
 /// A request whose signature, time and event id are good. Only [`verify`] makes one.
@@ -81,7 +83,7 @@ impl Shadowed {
     }
 }
 
-/// Judges a request by its source's scheme.
+/// Judges a request by its source's scheme. `fetched` has the provider's keys where they are not configured.
 ///
 /// # Errors
 /// The request itself and why it is refused.
@@ -90,8 +92,9 @@ pub fn verify(
     received: Received,
     now: UnixTime,
     keys: &KeyMaker,
+    fetched: Option<&KeySet>,
 ) -> Result<Verified, (Box<Received>, Rejection)> {
-    match judge(source, &received, now, keys) {
+    match judge(source, &received, now, keys, fetched) {
         Ok(Judgement { key, alternative, event_id, claim }) => {
             let verified_by = source.verified_by[key].clone();
             Ok(Verified { received, verified_by, event_id, alternative, claim })
@@ -108,17 +111,23 @@ struct Judgement {
     claim: Option<ClaimKeys>,
 }
 
-fn judge(source: &Source, received: &Received, now: UnixTime, keys: &KeyMaker) -> Result<Judgement, Rejection> {
+fn judge(
+    source: &Source,
+    received: &Received,
+    now: UnixTime,
+    keys: &KeyMaker,
+    fetched: Option<&KeySet>,
+) -> Result<Judgement, Rejection> {
     let (headers, body) = (&received.parts.headers, &received.body);
     let (key, alternative, id) = match (&source.proof, &received.claimed) {
         (Proof::Signature(verifier), Some(claimed)) => {
-            let authentic = verifier.verify(claimed, headers, body, now)?;
+            let authentic = verifier.verify(claimed, received.head(), body, now, fetched)?;
             (authentic.key, Some(authentic.alternative), authentic.id)
         }
         (Proof::Signature(_), None) => return Err(Rejection::SignatureMissing("nothing was claimed".into())),
         (Proof::Elsewhere(scheme), _) => {
             scheme.check_unsigned_time(headers, now)?;
-            (0, None, scheme.unsigned_id(headers, body)?)
+            (0, None, scheme.unsigned_id(Contents { head: received.head(), body, json: body })?)
         }
     };
     cross_check(source, headers, body)?;
@@ -205,6 +214,10 @@ impl Identity<'_> {
 fn kind_tag(kind: IdKind) -> &'static [u8] {
     match kind {
         IdKind::Header => b"header",
+        IdKind::Query => b"query",
+        IdKind::Form => b"form",
+        IdKind::Claim => b"claim",
+        IdKind::Value => b"value",
         IdKind::JsonText => b"text",
         IdKind::JsonInteger => b"integer",
         IdKind::Timestamp => b"timestamp",

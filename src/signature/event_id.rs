@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderMap, HeaderName};
 use serde_json::value::RawValue;
 
-use super::header::single;
-use super::json::{self, Pointer};
+use super::json;
+use super::place::{Context, Place};
 use crate::rejection::Rejection;
 
 /// The longest id, in bytes. Ids are kept as hashes; this bounds what is logged and passed on.
@@ -16,9 +15,7 @@ pub const MAX_ID_LEN: usize = 512;
 /// A place where an event id may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdPlace {
-    Header(HeaderName),
-    /// A value of the JSON body.
-    Json(Pointer),
+    At(Place),
     /// The signature's timestamp stands in for an id, together with the body's digest.
     Timestamp,
 }
@@ -27,6 +24,10 @@ pub enum IdPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IdKind {
     Header,
+    Query,
+    Form,
+    Claim,
+    Value,
     JsonText,
     JsonInteger,
     Timestamp,
@@ -42,22 +43,41 @@ pub struct EventId<'a> {
     pub signed: bool,
 }
 
+impl EventId<'_> {
+    /// The same id, kept beyond the request it was read from.
+    pub fn into_owned(self) -> EventId<'static> {
+        EventId { kind: self.kind, text: Cow::Owned(self.text.into_owned()), signed: self.signed }
+    }
+}
+
 impl IdPlace {
     /// The id that stands here. `None` if there is none.
     ///
     /// # Errors
     /// `EventIdInvalid` for null, a value that is not a string or an integer, an empty or overlong one, one with
-    /// control characters; `HeaderConflict` for a repeated header.
-    pub fn read<'a>(
+    /// control characters; `HeaderConflict` for a repeated header, parameter or field.
+    pub fn read<'s, 'a: 's>(
         &self,
-        headers: &'a HeaderMap,
-        timestamp: Option<&'a str>,
-        body: &'a [u8],
+        context: &Context<'a, 's>,
+        timestamp: Option<&str>,
     ) -> Result<Option<(IdKind, Cow<'a, str>)>, Rejection> {
+        let contents = context.contents;
         let found = match self {
-            Self::Header(name) => single(headers, name)?.map(|text| (IdKind::Header, Cow::Borrowed(text))),
-            Self::Json(pointer) => json::find(body, pointer).map(json_id).transpose()?,
-            Self::Timestamp => timestamp.map(|text| (IdKind::Timestamp, Cow::Borrowed(text))),
+            Self::At(Place::Json(pointer)) => json::find(contents.json, pointer).map(json_id).transpose()?,
+            Self::At(place @ (Place::Claim(_) | Place::Value(_))) => {
+                let text = place.read(context)?.map(Cow::into_owned);
+                let kind = if matches!(place, Place::Claim(_)) { IdKind::Claim } else { IdKind::Value };
+                text.map(|text| (kind, Cow::Owned(text)))
+            }
+            Self::At(place) => {
+                let kind = match place {
+                    Place::Query(_) => IdKind::Query,
+                    Place::Form(_) => IdKind::Form,
+                    _ => IdKind::Header,
+                };
+                place.read_contents(contents)?.map(|text| (kind, text))
+            }
+            Self::Timestamp => timestamp.map(|text| (IdKind::Timestamp, Cow::Owned(text.to_owned()))),
         };
         if let Some((_, text)) = &found {
             check_text(text)?;
@@ -69,8 +89,7 @@ impl IdPlace {
 impl fmt::Display for IdPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Header(name) => write!(f, "header {name}"),
-            Self::Json(pointer) => write!(f, "JSON {pointer}"),
+            Self::At(place) => place.fmt(f),
             Self::Timestamp => f.write_str("timestamp and body digest"),
         }
     }
@@ -80,9 +99,8 @@ impl fmt::Display for IdPlace {
 fn json_id(value: &RawValue) -> Result<(IdKind, Cow<'_, str>), Rejection> {
     let text = value.get();
     if text.starts_with('"') {
-        let text: JsonText<'_> =
-            serde_json::from_str(text).map_err(|_| Rejection::EventIdInvalid("it is not a JSON string"))?;
-        return Ok((IdKind::JsonText, text.0));
+        let text = json::text(value).ok_or(Rejection::EventIdInvalid("it is not a JSON string"))?;
+        return Ok((IdKind::JsonText, text));
     }
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -90,9 +108,6 @@ fn json_id(value: &RawValue) -> Result<(IdKind, Cow<'_, str>), Rejection> {
     }
     Err(Rejection::EventIdInvalid("it is neither a string nor an integer"))
 }
-
-#[derive(serde::Deserialize)]
-struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn check_text(text: &str) -> Result<(), Rejection> {
     if text.is_empty() {
@@ -110,11 +125,18 @@ fn check_text(text: &str) -> Result<(), Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signature::place::{Contents, Params};
+    use crate::signature::request::{Head, PublicUrl};
+    use crate::signature::value::ValueParts;
 
     fn id(body: &str) -> Result<Option<(IdKind, String)>, Rejection> {
-        let place = IdPlace::Json(Pointer::parse("/id").expect("a pointer"));
-        let headers = HeaderMap::new();
-        let found = place.read(&headers, None, body.as_bytes())?;
+        let place = IdPlace::At(Place::Json(json::Pointer::member("id")));
+        let headers = http::HeaderMap::new();
+        let head = Head { method: "POST", url: PublicUrl::split("https://x/"), headers: &headers };
+        let contents = Contents { head, body: body.as_bytes(), json: body.as_bytes() };
+        let (value, params) = (ValueParts::default(), Params::default());
+        let context = Context { contents, value: &value, claims: &[], params: &params, max_inflated: 0 };
+        let found = place.read(&context, None)?;
         Ok(found.map(|(kind, text)| (kind, text.into_owned())))
     }
 

@@ -1,5 +1,6 @@
 //! One value of a JSON document, found without building the document.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -21,6 +22,16 @@ impl Pointer {
             return Err(format!("\"{text}\" is not a JSON pointer, for example \"/id\""));
         };
         Ok(Self(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()))
+    }
+
+    /// The pointer to the member called `name` of the outermost object.
+    pub fn member(name: &str) -> Self {
+        Self(vec![name.to_owned()])
+    }
+
+    /// Its steps, at least one.
+    pub fn steps(&self) -> &[String] {
+        &self.0
     }
 }
 
@@ -49,6 +60,58 @@ pub fn find<'a>(document: &'a [u8], pointer: &Pointer) -> Option<&'a RawValue> {
 /// True if `document` is one JSON text from its first byte to its last.
 pub fn is_json(document: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(document).is_ok()
+}
+
+/// The text of a value: a string's characters, anything else as it is written. `None` for `null`, and for a string
+/// that is not Unicode.
+pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let written = value.get();
+    match written.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<Text<'_>>(written).ok().map(|text| text.0),
+        _ if written == "null" => None,
+        _ => Some(Cow::Borrowed(written)),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Objects with more members than this are not listed: they would cost far more memory than they have bytes.
+const MAX_MEMBERS: usize = 1024;
+
+/// The members of the object that `document` is, in their order. `None` if it is no JSON object, repeats a name or has
+/// more than 1024 members.
+pub fn members(document: &[u8]) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    struct Members;
+    impl<'a> Visitor<'a> for Members {
+        type Value = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some((Text(name), value)) = map.next_entry::<Text<'a>, &'a RawValue>()? {
+                if members.len() == MAX_MEMBERS {
+                    return Err(A::Error::custom("too many members"));
+                }
+                members.push((name, value));
+            }
+            Ok(members)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(document);
+    let members = deserializer.deserialize_map(Members).ok()?;
+    deserializer.end().ok()?;
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    (!names.windows(2).any(|pair| pair[0] == pair[1])).then_some(members)
+}
+
+/// The items of the array at `pointer`. `None` if there is none.
+pub fn items<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Vec<&'a RawValue>> {
+    serde_json::from_str(find(document, pointer)?.get()).ok()
 }
 
 /// Follows `steps` and leaves what it reaches in `found`.
@@ -161,6 +224,20 @@ mod tests {
         for bad in [&b"{\"a\":1}\0"[..], b"", b"{} x", b"\xff"] {
             assert!(!is_json(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn members_and_items_are_read_as_they_are_written() {
+        let found = members(br#"{"b":"x\u00e9","a":1.50, "n":null,"o":{"p":[1]}}"#).expect("an object");
+        let texts: Vec<_> = found.iter().map(|(name, value)| (name.as_ref(), text(value))).collect();
+        let wanted = [("b", Some("xé")), ("a", Some("1.50")), ("n", None), ("o", Some(r#"{"p":[1]}"#))];
+        assert_eq!(texts, wanted.map(|(name, text)| (name, text.map(Cow::from))));
+        for bad in [&b"[]"[..], b"{\"a\":1}x", b"{\"a\":1,\"a\":2}", b""] {
+            assert!(members(bad).is_none(), "{bad:?}");
+        }
+        let pointer = Pointer::parse("/x").expect("a pointer");
+        assert_eq!(items(br#"{"x":[1,"2"]}"#, &pointer).map(|items| items.len()), Some(2));
+        assert!(items(br#"{"x":{}}"#, &pointer).is_none());
     }
 
     #[test]

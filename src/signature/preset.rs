@@ -6,21 +6,82 @@ use super::profile::Profile;
 use crate::document::{Faults, Reader, Table, nearest};
 
 /// One line for each file in `presets/`.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 75] = [
+    ("adyen-payments", include_str!("../../presets/adyen-payments.toml")),
+    ("adyen-platform", include_str!("../../presets/adyen-platform.toml")),
+    ("airtable", include_str!("../../presets/airtable.toml")),
+    ("alipay", include_str!("../../presets/alipay.toml")),
+    ("aws-sns", include_str!("../../presets/aws-sns.toml")),
+    ("bitbucket", include_str!("../../presets/bitbucket.toml")),
+    ("box", include_str!("../../presets/box.toml")),
+    ("clerk", include_str!("../../presets/clerk.toml")),
+    ("cloudinary-sha1", include_str!("../../presets/cloudinary-sha1.toml")),
+    ("coinbase-commerce", include_str!("../../presets/coinbase-commerce.toml")),
+    ("contentful", include_str!("../../presets/contentful.toml")),
+    ("crypto-pay", include_str!("../../presets/crypto-pay.toml")),
     ("cyberark-vaas", include_str!("../../presets/cyberark-vaas.toml")),
     ("cyberark-vaas-timestamped", include_str!("../../presets/cyberark-vaas-timestamped.toml")),
+    ("discord", include_str!("../../presets/discord.toml")),
+    ("docusign", include_str!("../../presets/docusign.toml")),
+    ("dropbox-sign", include_str!("../../presets/dropbox-sign.toml")),
+    ("easypost", include_str!("../../presets/easypost.toml")),
+    ("fingerprint", include_str!("../../presets/fingerprint.toml")),
+    ("fondy", include_str!("../../presets/fondy.toml")),
+    ("getstream", include_str!("../../presets/getstream.toml")),
     ("github", include_str!("../../presets/github.toml")),
+    ("github-copilot", include_str!("../../presets/github-copilot.toml")),
+    ("gitlab", include_str!("../../presets/gitlab.toml")),
+    ("gocardless", include_str!("../../presets/gocardless.toml")),
+    ("google-pubsub", include_str!("../../presets/google-pubsub.toml")),
+    ("heroku", include_str!("../../presets/heroku.toml")),
+    ("hubspot", include_str!("../../presets/hubspot.toml")),
+    ("hubspot-v1", include_str!("../../presets/hubspot-v1.toml")),
+    ("hubspot-v3", include_str!("../../presets/hubspot-v3.toml")),
+    ("kick", include_str!("../../presets/kick.toml")),
+    ("line", include_str!("../../presets/line.toml")),
+    ("linear", include_str!("../../presets/linear.toml")),
+    ("livekit", include_str!("../../presets/livekit.toml")),
+    ("mailchannels", include_str!("../../presets/mailchannels.toml")),
+    ("mailgun", include_str!("../../presets/mailgun.toml")),
+    ("mercadopago", include_str!("../../presets/mercadopago.toml")),
+    ("messagebird-jwt", include_str!("../../presets/messagebird-jwt.toml")),
+    ("meta-whatsapp", include_str!("../../presets/meta-whatsapp.toml")),
+    ("mux", include_str!("../../presets/mux.toml")),
+    ("notion", include_str!("../../presets/notion.toml")),
+    ("openai", include_str!("../../presets/openai.toml")),
+    ("paddle", include_str!("../../presets/paddle.toml")),
+    ("paytm", include_str!("../../presets/paytm.toml")),
+    ("plaid", include_str!("../../presets/plaid.toml")),
+    ("plivo-v2", include_str!("../../presets/plivo-v2.toml")),
+    ("polar", include_str!("../../presets/polar.toml")),
+    ("postmark", include_str!("../../presets/postmark.toml")),
+    ("razorpay", include_str!("../../presets/razorpay.toml")),
+    ("resend", include_str!("../../presets/resend.toml")),
+    ("retell", include_str!("../../presets/retell.toml")),
+    ("robokassa", include_str!("../../presets/robokassa.toml")),
+    ("sanity", include_str!("../../presets/sanity.toml")),
+    ("sendgrid", include_str!("../../presets/sendgrid.toml")),
     ("shopify", include_str!("../../presets/shopify.toml")),
     ("slack", include_str!("../../presets/slack.toml")),
+    ("square", include_str!("../../presets/square.toml")),
     ("standard-webhooks", include_str!("../../presets/standard-webhooks.toml")),
     ("stripe", include_str!("../../presets/stripe.toml")),
     ("svix", include_str!("../../presets/svix.toml")),
+    ("telnyx", include_str!("../../presets/telnyx.toml")),
+    ("twilio", include_str!("../../presets/twilio.toml")),
+    ("twitch", include_str!("../../presets/twitch.toml")),
     ("vantastatus", include_str!("../../presets/vantastatus.toml")),
+    ("vercel", include_str!("../../presets/vercel.toml")),
     ("vgs", include_str!("../../presets/vgs.toml")),
     ("vgs-timestamped", include_str!("../../presets/vgs-timestamped.toml")),
     ("vinsight", include_str!("../../presets/vinsight.toml")),
     ("vinsight-prose", include_str!("../../presets/vinsight-prose.toml")),
+    ("vonage", include_str!("../../presets/vonage.toml")),
     ("vpn-enterprise", include_str!("../../presets/vpn-enterprise.toml")),
+    ("wechat-official-account", include_str!("../../presets/wechat-official-account.toml")),
+    ("workos", include_str!("../../presets/workos.toml")),
+    ("worldline", include_str!("../../presets/worldline.toml")),
+    ("zoom", include_str!("../../presets/zoom.toml")),
 ];
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
@@ -43,6 +104,8 @@ pub struct Preset {
     pub read: String,
     /// How sure we are of it.
     pub confidence: Confidence,
+    /// Whose verdict on real requests it passes, where there is one.
+    pub confirmed_by: Option<String>,
     /// Where the operator finds the secret.
     pub secret_hint: String,
     /// What an operator should know before relying on it.
@@ -117,6 +180,10 @@ impl Preset {
         };
         let (name, docs, read, secret_hint) = (text("name"), text("docs"), text("read"), text("secret_hint"));
         let confidence = reader.choice("confidence", &Confidence::WORDS);
+        let confirmed_by = reader.text("confirmed_by").map(|text| text.value.to_owned());
+        if confidence == Some(Confidence::Sdk) && confirmed_by.is_none() {
+            reader.missing("confirmed_by", "\"npm:package@version function\"");
+        }
         let texts = |key| reader.texts(key).unwrap_or_default().iter().map(|text| text.value.to_owned()).collect();
         let (aliases, notes) = (texts("aliases"), texts("notes"));
         reader.has("extends");
@@ -130,6 +197,7 @@ impl Preset {
                 docs,
                 read,
                 confidence,
+                confirmed_by,
                 secret_hint,
                 notes,
                 document,

@@ -6,7 +6,7 @@ use http::{HeaderName, Method, StatusCode};
 
 use super::Scheme;
 use super::json::Pointer;
-use super::scheme::header_name;
+use super::scheme::{self, header_name};
 use crate::document::{Reader, Table};
 use crate::network::{Networks, parse_net};
 use crate::quantity::parse_duration;
@@ -115,8 +115,8 @@ impl Profile {
     /// `None` if anything was wrong, which the reader's faults then have.
     pub fn read(root: &Reader<'_>, document: &Table, over: &Table) -> Option<Self> {
         let faults = root.faults();
-        for part in ["signature", "timestamp", "event", "any_of"] {
-            root.has(part);
+        for key in scheme::KEYS {
+            root.has(key);
         }
         let scheme = Scheme::read(document, over, faults);
         let methods = read_methods(root).unwrap_or_else(|| vec![Method::POST]);

@@ -1,62 +1,77 @@
 //! Reads a [`Scheme`] from the `[signature]`, `[timestamp]`, `[event]` and `[[any_of]]` tables of a document.
 
+use std::time::Duration;
+
 use http::HeaderName;
 
+use super::algorithm::Algorithm;
+use super::condition::Condition;
 use super::event_id::IdPlace;
+use super::fields::{Each, FieldSource, Fields, Sort};
 use super::json::Pointer;
-use super::template::Template;
-use super::timestamp::TimestampScheme;
+use super::place::Place;
+use super::remote::{HostPattern, KeySource, RemoteKeys};
+use super::template::{NamedPieces, Source, Template};
+use super::timestamp::{TimeUnit, TimestampScheme, Tolerance};
+use super::token::{TokenAlgorithm, TokenScheme};
 use super::value::ValueSyntax;
-use super::{Alternative, Encoding, KeyRole, Piece, Scheme, SecretForm};
-use crate::document::{Faults, Node, Place, Reader, Table, Value};
+use super::{
+    Alternative, Choice, Document, Encoding, KeyId, KeyRole, Mechanism, Routine, Scheme, SecretForm, SignaturePlace,
+};
+use crate::document::{self, Faults, Node, Reader, Table, Value};
 use crate::quantity::parse_duration;
 
 /// The tables that make up an alternative. Each is laid over the one of the same name in the document.
 const PARTS: [&str; 3] = ["signature", "timestamp", "event"];
+
+/// Every key of a document that a scheme is read from.
+pub const KEYS: [&str; 6] = ["signature", "timestamp", "event", "any_of", "first_of", "together"];
+
+/// How far the clock of a token's maker may be from ours, where the scheme does not say.
+const LEEWAY: Duration = Duration::from_secs(30);
 
 impl Scheme {
     /// Reads the scheme of `document`; what `over` has of the same tables wins over it, key by key.
     ///
     /// `None` if anything was wrong, which `faults` then has.
     pub fn read(document: &Table, over: &Table, faults: &Faults) -> Option<Self> {
-        let mut alternatives = Vec::new();
-        match document.value("any_of").map(|value| &value.node) {
-            Some(Node::List(items)) if !items.is_empty() => {
-                for item in items {
-                    match &item.node {
-                        Node::Table(table) => {
-                            let merged = parts_of(document).overlay(&parts_of(table)).overlay(&parts_of(over));
-                            let reader = Reader::new(table, "any_of", faults);
-                            let name = reader.text("name").map(|name| name.value.to_owned());
-                            for part in PARTS {
-                                reader.has(part);
-                            }
-                            reader.finish();
-                            alternatives.push(Alternative::read(&merged, name, faults)?);
-                        }
-                        _ => faults.add(item.place.clone(), "any_of: write a list of tables, as in [[any_of]]"),
-                    }
-                }
-            }
-            Some(Node::List(_)) | None => {
-                alternatives.push(Alternative::read(&parts_of(document).overlay(&parts_of(over)), None, faults)?);
-            }
-            Some(_) => {
-                faults.add(document.place.clone(), "any_of: write a list of tables, as in [[any_of]]");
-                return None;
-            }
+        let root = Reader::new(document, "", faults);
+        let together = root.boolean("together").unwrap_or(false);
+        let (any_of, first_of) = (root.tables("any_of"), root.tables("first_of"));
+        if root.has("any_of") && root.has("first_of") {
+            root.fault(root.place_of("first_of"), "any_of and first_of exclude each other");
         }
-        Some(Self::new(alternatives))
+        let choice = match (first_of.is_empty(), together) {
+            (false, _) => Choice::FirstOf,
+            (true, true) => Choice::Together,
+            (true, false) => Choice::AnyOf,
+        };
+        let mut alternatives = Vec::new();
+        for reader in any_of.into_iter().chain(first_of) {
+            let merged = parts_of(document).overlay(&parts_of(reader.as_table())).overlay(&parts_of(over));
+            let name = reader.text("name").map(|name| name.value.to_owned());
+            for part in PARTS {
+                reader.has(part);
+            }
+            reader.finish();
+            alternatives.push(Alternative::read(&merged, name, faults)?);
+        }
+        if alternatives.is_empty() {
+            alternatives.push(Alternative::read(&parts_of(document).overlay(&parts_of(over)), None, faults)?);
+        }
+        Some(Self::new(alternatives, choice))
     }
 
     /// Works out, for each alternative, which headers only its siblings read.
-    fn new(mut alternatives: Vec<Alternative>) -> Self {
-        for index in 0..alternatives.len() {
-            let own: Vec<HeaderName> = alternatives[index].headers().cloned().collect();
-            let foreign = alternatives.iter().flat_map(Alternative::headers).filter(|name| !own.contains(name));
-            alternatives[index].foreign = foreign.cloned().collect();
+    fn new(mut alternatives: Vec<Alternative>, choice: Choice) -> Self {
+        if choice == Choice::AnyOf {
+            for index in 0..alternatives.len() {
+                let own: Vec<HeaderName> = alternatives[index].headers().cloned().collect();
+                let foreign = alternatives.iter().flat_map(Alternative::headers).filter(|name| !own.contains(name));
+                alternatives[index].foreign = foreign.cloned().collect();
+            }
         }
-        Self { alternatives }
+        Self { alternatives, choice }
     }
 }
 
@@ -71,6 +86,23 @@ fn parts_of(document: &Table) -> Table {
     parts
 }
 
+/// An `algorithm` as it is written.
+#[derive(Debug, Clone, Copy)]
+enum AlgorithmWord {
+    Pieces(Algorithm),
+    Token { detached: bool },
+    Bespoke(Routine),
+}
+
+impl AlgorithmWord {
+    fn words() -> Vec<(&'static str, Self)> {
+        let pieces = Algorithm::WORDS.iter().map(|(word, algorithm)| (*word, Self::Pieces(*algorithm)));
+        let tokens = [("jwt", false), ("jws-detached", true)].map(|(word, detached)| (word, Self::Token { detached }));
+        let routines = Routine::WORDS.iter().map(|(word, routine)| (*word, Self::Bespoke(*routine)));
+        pieces.chain(tokens).chain(routines).collect()
+    }
+}
+
 impl Alternative {
     fn read(parts: &Table, name: Option<String>, faults: &Faults) -> Option<Self> {
         let document = Reader::new(parts, "", faults);
@@ -79,64 +111,210 @@ impl Alternative {
             return None;
         };
         let before = faults.count();
-        signature.choice("algorithm", &[("hmac-sha256", ())]);
+        let algorithm = signature.choice("algorithm", &AlgorithmWord::words());
         if !signature.has("algorithm") {
             signature.missing("algorithm", "\"hmac-sha256\"");
         }
-        let header = header_name(&signature, "header");
-        if header.is_none() && !signature.has("header") {
-            signature.missing("header", "\"X-Signature\"");
-        }
+        let place = read_signature_place(&signature);
         let value = read_value(&signature);
-        let encoding = signature.choice("encoding", &Encoding::WORDS).unwrap_or(Encoding::Hex);
-        let signs = signature.parse("signs", Template::parse).or_else(|| Template::parse("{body}").ok());
+        let encoding = signature.choice("encoding", &Encoding::WORDS);
+        let named = read_pieces(&signature);
+        let signs = signature.parse("signs", |text| Template::parse(text, &named));
         let key = signature.choice("key", &[("{secret}", KeyRole::Secret), ("{body}", KeyRole::Body)]);
-        let key = key.unwrap_or(KeyRole::Secret);
         let secret = signature.choice("secret", &SecretForm::WORDS).unwrap_or(SecretForm::Utf8);
         let optional = signature.boolean("optional").unwrap_or(false);
-        let place = signature.place_of("signs");
-        signature.finish();
+        let key_id = read_key_id(&signature, value.as_ref());
+        let when = read_conditions(&signature, "when", &named);
+        let requires = read_conditions(&signature, "requires", &named);
+        let json = read_document(&signature);
+        let for_each = signature.parse("for_each", Pointer::parse);
+        let remote = signature.table("keys").and_then(read_remote);
+        let token = read_token(&signature);
+        let unsigned_body = signature.boolean("unsigned_body").unwrap_or(false);
+        let unseparated = signature.boolean("unseparated").unwrap_or(false);
+        let checks = Checks { unsigned_body, unseparated };
 
-        let (value, signs) = (value?, signs?);
+        let mechanism = match algorithm? {
+            AlgorithmWord::Pieces(algorithm) => {
+                let signs = if signature.has("signs") { signs? } else { Template::body() };
+                Mechanism::Pieces { algorithm, signs, key: key.unwrap_or(KeyRole::Secret) }
+            }
+            AlgorithmWord::Token { detached } => {
+                if token.algorithms.is_empty() && !signature.has("algorithms") {
+                    signature.missing("algorithms", "[\"RS256\"]");
+                }
+                Mechanism::Token(TokenScheme { detached, ..token })
+            }
+            AlgorithmWord::Bespoke(routine) => Mechanism::Bespoke(routine),
+        };
+        for key in ["signs", "key", "encoding"] {
+            if signature.has(key) && !matches!(mechanism, Mechanism::Pieces { .. }) {
+                signature
+                    .fault(signature.place_of(key), format!("{key}: this algorithm knows it itself, leave it out"));
+            }
+        }
+        for key in ["algorithms", "leeway", "max_lifetime"] {
+            if signature.has(key) && !matches!(mechanism, Mechanism::Token(_)) {
+                signature.fault(signature.place_of(key), format!("{key}: only a token has that"));
+            }
+        }
+        let text = matches!(mechanism, Mechanism::Pieces { algorithm: Algorithm::Equal, .. } | Mechanism::Token(_));
+        let default = if text { Encoding::Text } else { Encoding::Hex };
+        let value = value?;
         let timestamp = document.table("timestamp").and_then(|reader| read_timestamp(reader, &value));
         let ids = document.table("event").map(read_ids).unwrap_or_default();
         let alternative = Self {
             name,
-            header: header?,
+            when,
+            place: place?,
             value,
-            encoding,
-            signs,
-            key,
+            encoding: encoding.unwrap_or(default),
+            mechanism,
             secret,
+            key_id,
+            requires,
+            document: json,
+            for_each,
+            remote,
             optional,
             timestamp,
             ids,
             foreign: Vec::new(),
         };
-        alternative.check(&place, faults);
+        alternative.check(&signature, checks);
+        signature.finish();
         (faults.count() == before).then_some(alternative)
     }
 
     /// What each part says must hold together.
-    fn check(&self, place: &Place, faults: &Faults) {
-        let fault = |text: &str| faults.add(place.clone(), format!("[signature]: {text}"));
-        if self.signs.has(Piece::Timestamp) && self.timestamp.is_none() {
-            fault("signs has {timestamp}, but there is no [timestamp] that says where it stands");
+    fn check(&self, signature: &Reader<'_>, checks: Checks) {
+        let fault = |key: &str, text: &str| signature.fault(signature.place_of(key), text);
+        if let Mechanism::Pieces { algorithm, signs, key } = &self.mechanism {
+            if signs.has(&Source::Timestamp) && self.timestamp.is_none() {
+                fault("signs", "signs has {timestamp}, but there is no [timestamp] that says where it stands");
+            }
+            let in_header = self.ids.iter().any(|place| matches!(place, IdPlace::At(Place::Header(_))));
+            if signs.has(&Source::Id) && !in_header {
+                fault("signs", "signs has {id}, but [event] has no id in a header");
+            }
+            match (checks.unseparated, signs.check_unambiguous()) {
+                (false, Err(wrong)) => {
+                    let way_out = "; where the provider really signs so, write unseparated = true";
+                    fault("signs", &format!("{wrong}{way_out}"));
+                }
+                (true, Ok(())) => fault("unseparated", "unseparated: the pieces of signs are separated, leave it out"),
+                _ => {}
+            }
+            let wants_secret = *key == KeyRole::Body || matches!(algorithm, Algorithm::Digest(_));
+            if signs.has(&Source::Secret) != wants_secret {
+                fault(
+                    "signs",
+                    "signs has {secret} where key = \"{body}\" or the algorithm is a plain hash, and only there",
+                );
+            }
+            if *key == KeyRole::Body && !matches!(algorithm, Algorithm::Hmac(_)) {
+                fault("key", "key: only an HMAC has a key of its own");
+            }
+            for name in signs.sources().iter().filter_map(|source| match source {
+                Source::At(Place::Value(name)) => Some(name),
+                _ => None,
+            }) {
+                if !self.value.has_named(name) {
+                    fault("signs", &format!("signs has {{value.{name}}}, but value has no {{{name}}}"));
+                }
+            }
         }
-        let in_header = self.ids.iter().any(|place| matches!(place, IdPlace::Header(_)));
-        if self.signs.has(Piece::Id) && !in_header {
-            fault("signs has {id}, but [event] has no id in a header");
-        }
-        if !self.covers(Piece::Body) {
-            fault("signs must have {body}, or key must be \"{body}\": else anybody could change the body");
-        }
-        if let Err(wrong) = self.signs.check_unambiguous() {
-            fault(wrong);
-        }
-        if self.signs.has(Piece::Secret) != (self.key == KeyRole::Body) {
-            fault("signs has {secret} where key = \"{body}\", and only there");
+        match (self.covers_body(), checks.unsigned_body) {
+            (false, false) => fault(
+                "signs",
+                "nothing that is signed has {body}: else anybody could change the body; where the provider really leaves it unsigned, write unsigned_body = true",
+            ),
+            (true, true) => fault("unsigned_body", "unsigned_body: the body is signed, leave it out"),
+            _ => {}
         }
     }
+}
+
+/// What a scheme admits to.
+#[derive(Debug, Clone, Copy)]
+struct Checks {
+    unsigned_body: bool,
+    unseparated: bool,
+}
+
+/// The one place that a table names, by `header`, `query`, `form`, `json`, `claim` or `value`. `None` if there is none.
+fn read_place(reader: &Reader<'_>) -> Option<Place> {
+    let own = |text: &str| Ok::<_, String>(text.to_owned());
+    let places = [
+        header_name(reader, "header").map(Place::Header),
+        reader.parse("query", own).map(Place::Query),
+        reader.parse("form", own).map(Place::Form),
+        reader.parse("json", Pointer::parse).map(Place::Json),
+        reader.parse("claim", |name| Ok(Pointer::member(name))).map(Place::Claim),
+        reader.parse("value", own).map(Place::Value),
+    ];
+    let mut places = places.into_iter().flatten();
+    let place = places.next();
+    if places.next().is_some() {
+        reader.fault(reader.place(), "names two places; for both, write a list");
+    }
+    place
+}
+
+/// As [`read_place`], for a table that is nothing but a place.
+fn read_whole_place(reader: &Reader<'_>) -> Option<Place> {
+    let before = reader.faults().count();
+    let place = read_place(reader);
+    if place.is_none() && reader.faults().count() == before {
+        reader.fault(
+            reader.place(),
+            "names no place, write { header = \"X-Id\" }, { query = \"id\" }, { form = \"id\" }, { json = \"/id\" }, { claim = \"jti\" } or { value = \"t\" }",
+        );
+    }
+    place
+}
+
+fn read_signature_place(signature: &Reader<'_>) -> Option<SignaturePlace> {
+    let before = signature.faults().count();
+    let own = |text: &str| Ok::<_, String>(text.to_owned());
+    let headers = match signature.value("header") {
+        Some(Value { node: Node::List(_), .. }) => {
+            let mut names = Vec::new();
+            for text in signature.texts("header")? {
+                match text.value.parse() {
+                    Ok(name) => names.push(name),
+                    Err(_) => signature.fault(text.place, format!("header: \"{}\" is not a header's name", text.value)),
+                }
+            }
+            if names.is_empty() && signature.faults().count() == before {
+                signature.fault(signature.place_of("header"), "header: an empty list has no signature");
+            }
+            Some(SignaturePlace::Headers(names))
+        }
+        Some(_) => signature.parse("header", |text| match text.strip_suffix("{n}") {
+            Some(name) if HeaderName::from_bytes(name.as_bytes()).is_ok() => {
+                Ok(SignaturePlace::Numbered(name.to_owned()))
+            }
+            _ => Ok(SignaturePlace::Headers(vec![parse_header(text)?])),
+        }),
+        None => None,
+    };
+    let places = [
+        headers,
+        signature.parse("query", own).map(|name| SignaturePlace::At(Place::Query(name))),
+        signature.parse("form", own).map(|name| SignaturePlace::At(Place::Form(name))),
+        signature.parse("json", Pointer::parse).map(|pointer| SignaturePlace::At(Place::Json(pointer))),
+        signature.choice("in", &[("body", ())]).map(|()| SignaturePlace::Body),
+    ];
+    let mut places = places.into_iter().flatten();
+    let place = places.next();
+    if places.next().is_some() {
+        signature.fault(signature.place(), "names two places for one signature");
+    }
+    if place.is_none() && signature.faults().count() == before {
+        signature.missing("header", "\"X-Signature\"; or query, form, json, in = \"body\"");
+    }
+    place
 }
 
 fn read_value(signature: &Reader<'_>) -> Option<ValueSyntax> {
@@ -148,7 +326,7 @@ fn read_value(signature: &Reader<'_>) -> Option<ValueSyntax> {
         Some(_) => vec![signature.text("value")?.value],
         None => vec!["{signature}"],
     };
-    let separator = signature.choice("separator", &[(",", ','), (" ", ' '), (";", ';')]);
+    let separator = signature.choice("separator", &[(",", ','), (" ", ' '), (";", ';'), ("&", '&'), ("|", '|')]);
     match ValueSyntax::parse(&forms, separator) {
         Ok(value) => Some(value),
         Err(wrong) => {
@@ -158,18 +336,209 @@ fn read_value(signature: &Reader<'_>) -> Option<ValueSyntax> {
     }
 }
 
-fn read_timestamp(reader: Reader<'_>, value: &ValueSyntax) -> Option<TimestampScheme> {
-    let header = header_name(&reader, "header");
-    let tolerance = reader.parse("tolerance", parse_duration);
-    if !reader.has("tolerance") {
-        reader.missing("tolerance", "\"5m\"");
+/// `pieces = { name = "template" }` or `{ name = { from = "form", each = "{name}={value}" } }`, in their order.
+fn read_pieces(signature: &Reader<'_>) -> NamedPieces {
+    let mut named = NamedPieces::new();
+    let Some(Value { node: Node::Table(table), .. }) = signature.value("pieces") else {
+        if let Some(value) = signature.value("pieces") {
+            signature.wrong_kind("pieces", value, "a table of pieces by their names");
+        }
+        return named;
+    };
+    for (name, value) in table.entries() {
+        let source = match &value.node {
+            Node::Text(text) => match Template::parse(text, &named) {
+                Ok(template) => Some(Source::Template(Box::new(template))),
+                Err(wrong) => {
+                    signature.fault(value.place.clone(), format!("pieces.{name}: {wrong}"));
+                    None
+                }
+            },
+            Node::Table(table) => {
+                read_fields(signature.inner("pieces", table), &named).map(|fields| Source::Fields(Box::new(fields)))
+            }
+            _ => {
+                signature.wrong_kind("pieces", value, "a template, or a table with `from` and `each`");
+                None
+            }
+        };
+        named.extend(source.map(|source| (name.to_owned(), source)));
     }
-    if header.is_some() == value.has_timestamp() {
-        let place = reader.place();
-        reader.fault(place, "a timestamp stands either in `header` or as {timestamp} in the signature's `value`");
+    named
+}
+
+fn read_fields(reader: Reader<'_>, named: &NamedPieces) -> Option<Fields> {
+    let before = reader.faults().count();
+    let texts = |key| reader.texts(key).unwrap_or_default().iter().map(|text| text.value.to_owned()).collect();
+    let separator = reader.choice("separator", &[(",", ','), (" ", ' '), (";", ';')]).unwrap_or(',');
+    let from = match reader.value("from") {
+        Some(Value { node: Node::List(_), .. }) => {
+            let mut templates = Vec::new();
+            for text in reader.texts("from")? {
+                match Template::parse(text.value, named) {
+                    Ok(template) => templates.push(template),
+                    Err(wrong) => reader.fault(text.place, format!("from: {wrong}")),
+                }
+            }
+            Some(FieldSource::Texts(templates))
+        }
+        Some(Value { node: Node::Table(table), .. }) => {
+            let inner = reader.inner("from", table);
+            let names = inner.table("headers").and_then(|inner| {
+                let place = read_whole_place(&inner);
+                inner.finish();
+                place
+            });
+            if !inner.has("headers") {
+                inner.missing("headers", "{ header = \"X-Signed-Headers\" }");
+            }
+            inner.finish();
+            names.map(|names| FieldSource::Headers { names, separator })
+        }
+        Some(_) => reader.choice("from", &[("form", 0), ("query", 1), ("json", 2)]).map(|from| match from {
+            0 => FieldSource::Form,
+            1 => FieldSource::Query,
+            _ => FieldSource::Json,
+        }),
+        None => {
+            reader.missing(
+                "from",
+                "\"form\", \"query\", \"json\", { headers = { header = \"…\" } } or a list of templates",
+            );
+            None
+        }
+    };
+    let each = reader.parse("each", Each::parse).or_else(|| Each::parse("{value}").ok());
+    let sort = reader.choice("sort", &Sort::WORDS).unwrap_or(Sort::Name);
+    let (only, except) = (texts("only"), texts("except"));
+    let prefix = reader.text("prefix").map(|text| text.value.to_owned()).unwrap_or_default();
+    let join = reader.text("join").map(|text| text.value.to_owned()).unwrap_or_default();
+    let skip_empty = reader.boolean("skip_empty").unwrap_or(false);
+    let distinct = reader.boolean("distinct").unwrap_or(false);
+    let faults = reader.faults();
+    reader.finish();
+    let fields = Fields { from: from?, only, prefix, except, skip_empty, distinct, sort, each: each?, join };
+    (faults.count() == before).then_some(fields)
+}
+
+/// `key_id = { header = "X-Key-Id" }`, `key_id = "primary"`, or the `{key_id}` of the value.
+fn read_key_id(signature: &Reader<'_>, value: Option<&ValueSyntax>) -> Option<KeyId> {
+    match signature.value("key_id") {
+        None => value.is_some_and(ValueSyntax::has_key_id).then_some(KeyId::Value),
+        Some(Value { node: Node::Text(id), .. }) => Some(KeyId::Fixed(id.clone())),
+        Some(Value { node: Node::Table(table), .. }) => {
+            let reader = signature.inner("key_id", table);
+            let place = read_whole_place(&reader);
+            reader.finish();
+            place.map(KeyId::At)
+        }
+        Some(value) => {
+            signature.wrong_kind("key_id", value, "a place as { header = \"X-Key-Id\" }, or the id of a secret");
+            None
+        }
+    }
+}
+
+/// `[{ json = "/Type", is = "Notification" }, { claim = "payload_hash", is = "{body|sha256}" }]`.
+fn read_conditions(signature: &Reader<'_>, key: &'static str, named: &NamedPieces) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    for reader in signature.tables(key) {
+        let place = read_whole_place(&reader);
+        let texts = match reader.value("is") {
+            Some(Value { node: Node::List(_), .. }) => reader.texts("is").unwrap_or_default(),
+            Some(_) => reader.text("is").into_iter().collect(),
+            None => Vec::new(),
+        };
+        let mut is = Vec::with_capacity(texts.len());
+        for text in texts {
+            match Template::parse_expected(text.value, named) {
+                Ok(template) => is.push(template),
+                Err(wrong) => reader.fault(text.place, format!("is: {wrong}")),
+            }
+        }
+        let absent_without_body = reader.boolean("absent_without_body").unwrap_or(false);
+        reader.finish();
+        conditions.extend(place.map(|place| Condition { place, is, absent_without_body }));
+    }
+    conditions
+}
+
+fn read_document(signature: &Reader<'_>) -> Document {
+    let Some(reader) = signature.table("document") else { return Document::Body };
+    let own = |text: &str| Ok::<_, String>(text.to_owned());
+    let (form, multipart) = (reader.parse("form", own), reader.parse("multipart", own));
+    if form.is_some() == multipart.is_some() {
+        reader.fault(
+            reader.place(),
+            "the JSON stands in one form field, write { form = \"payload\" } or { multipart = \"json\" }",
+        );
     }
     reader.finish();
-    Some(TimestampScheme { header, tolerance: tolerance? })
+    form.map(Document::Form).or(multipart.map(Document::Multipart)).unwrap_or(Document::Body)
+}
+
+fn read_remote(reader: Reader<'_>) -> Option<RemoteKeys> {
+    let before = reader.faults().count();
+    let url = reader.parse("url", |url| match url.strip_prefix("https://") {
+        Some(rest) if rest.contains('/') => Ok(KeySource::Url(url.to_owned())),
+        _ => Err(format!("\"{url}\" is not an https:// URL")),
+    });
+    let place = read_place(&reader);
+    let mut hosts = Vec::new();
+    for text in reader.texts("hosts").unwrap_or_default() {
+        match HostPattern::parse(text.value) {
+            Ok(host) => hosts.push(host),
+            Err(wrong) => reader.fault(text.place, format!("hosts: {wrong}")),
+        }
+    }
+    let path_ends = reader.text("path_ends").map(|text| text.value.to_owned()).unwrap_or_default();
+    let source = match (url, place) {
+        (Some(url), None) => Some(url),
+        (None, Some(place)) if !hosts.is_empty() => Some(KeySource::Message { place, hosts, path_ends }),
+        _ => {
+            reader.fault(
+                reader.place(),
+                "write { url = \"https://…\" }, or the place that names it with the hosts that will do: { json = \"/CertURL\", hosts = [\"keys.example.com\"] }",
+            );
+            None
+        }
+    };
+    let faults = reader.faults();
+    reader.finish();
+    (faults.count() == before).then_some(RemoteKeys { source: source? })
+}
+
+fn read_token(signature: &Reader<'_>) -> TokenScheme {
+    let mut algorithms = Vec::new();
+    for text in signature.texts("algorithms").unwrap_or_default() {
+        match document::choose(text.value, &TokenAlgorithm::WORDS) {
+            Ok(algorithm) => algorithms.push(algorithm),
+            Err(wrong) => signature.fault(text.place, format!("algorithms: {wrong}")),
+        }
+    }
+    let leeway = signature.parse("leeway", parse_duration).unwrap_or(LEEWAY);
+    let max_lifetime = signature.parse("max_lifetime", parse_duration);
+    TokenScheme { algorithms, detached: false, leeway, max_lifetime }
+}
+
+fn read_timestamp(reader: Reader<'_>, value: &ValueSyntax) -> Option<TimestampScheme> {
+    let place = read_place(&reader);
+    let unit = reader.choice("unit", &TimeUnit::WORDS).unwrap_or(TimeUnit::Seconds);
+    let parse = |text: &str| if text == "off" { Ok(None) } else { parse_duration(text).map(Some) };
+    let past = reader.parse("tolerance", parse);
+    let future = reader.parse("future", parse);
+    if !reader.has("tolerance") {
+        reader.missing("tolerance", "\"5m\", or \"off\" where any age will do");
+    }
+    if place.is_some() == value.has_timestamp() {
+        reader.fault(
+            reader.place(),
+            "a timestamp stands either in a `header`, `query`, `form`, `json` or `claim`, or as {timestamp} in the signature's `value`",
+        );
+    }
+    reader.finish();
+    let past = past?;
+    Some(TimestampScheme { place, unit, tolerance: Tolerance { past, future: future.unwrap_or(past) } })
 }
 
 /// `id` is one place or a list of places: `{ header = "…" }`, `{ json = "/…" }`, `"timestamp"`.
@@ -179,16 +548,9 @@ fn read_ids(event: Reader<'_>) -> Vec<IdPlace> {
             Node::Text(word) if word == "timestamp" => Some(IdPlace::Timestamp),
             Node::Table(table) => {
                 let reader = event.inner("id", table);
-                let header = header_name(&reader, "header").map(IdPlace::Header);
-                let json = reader.parse("json", Pointer::parse).map(IdPlace::Json);
-                if reader.has("header") == reader.has("json") {
-                    reader.fault(
-                        reader.place(),
-                        "an id stands either in a `header` or in the body's `json`; for both, write a list",
-                    );
-                }
+                let place = read_whole_place(&reader);
                 reader.finish();
-                header.or(json)
+                place.map(IdPlace::At)
             }
             _ => {
                 event.wrong_kind(
@@ -211,7 +573,9 @@ fn read_ids(event: Reader<'_>) -> Vec<IdPlace> {
 
 /// A header's name.
 pub(crate) fn header_name(reader: &Reader<'_>, key: &'static str) -> Option<HeaderName> {
-    reader.parse(key, |name| {
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("\"{name}\" is not a header's name"))
-    })
+    reader.parse(key, parse_header)
+}
+
+fn parse_header(name: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("\"{name}\" is not a header's name"))
 }

@@ -4,7 +4,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
+
+use super::algorithm::Hash;
+use super::encoding::decode_hex;
 
 /// Bytes that must not be shown. Wiped when dropped; `Debug` prints none of them.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,32 +37,62 @@ impl fmt::Debug for Secret {
 pub enum SecretForm {
     /// The text's own bytes, whole, whatever it looks like.
     Utf8,
+    /// Standard base64.
+    Base64,
+    /// Hex in either case.
+    Hex,
     /// Standard base64 after an optional `whsec_`.
     ///
     /// Source: Standard Webhooks, "Signature scheme" (read 2026-11-21).
     Whsec,
+    /// The digest's bytes of the text.
+    Digest(Hash),
+    /// The text in Unicode's normalization form KD.
+    Nfkd,
+    /// The text from its last byte to its first.
+    Reversed,
 }
 
 impl SecretForm {
-    /// The words of the preset language.
-    pub const WORDS: [(&'static str, Self); 2] = [("utf8", Self::Utf8), ("whsec", Self::Whsec)];
+    /// The words of the scheme language.
+    pub const WORDS: [(&'static str, Self); 8] = [
+        ("utf8", Self::Utf8),
+        ("base64", Self::Base64),
+        ("hex", Self::Hex),
+        ("whsec", Self::Whsec),
+        ("sha1", Self::Digest(Hash::Sha1)),
+        ("sha256", Self::Digest(Hash::Sha256)),
+        ("nfkd", Self::Nfkd),
+        ("reversed", Self::Reversed),
+    ];
+
+    /// The word of the scheme language.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, form)| *form == self).map_or("", |(word, _)| word)
+    }
 
     /// The key bytes of `text`.
     ///
     /// # Errors
     /// What the text should have been; never the text itself.
     pub fn derive(self, text: &Secret) -> Result<Secret, &'static str> {
+        let text = text.expose();
         let key = match self {
-            Self::Utf8 => text.clone(),
+            Self::Utf8 => text.to_vec(),
+            Self::Base64 => STANDARD.decode(text).map_err(|_| "is not base64, as the provider shows it")?,
+            Self::Hex => decode_hex(text).ok_or("is not hex, as the provider shows it")?.to_vec(),
             Self::Whsec => {
-                let encoded = text.expose();
-                let encoded = encoded.strip_prefix(b"whsec_").unwrap_or(encoded);
-                let key =
-                    STANDARD.decode(encoded).map_err(|_| "is not `whsec_` and base64, as the provider shows it")?;
-                Secret::new(key)
+                let encoded = text.strip_prefix(b"whsec_").unwrap_or(text);
+                STANDARD.decode(encoded).map_err(|_| "is not `whsec_` and base64, as the provider shows it")?
             }
+            Self::Digest(_) if text.is_empty() => Vec::new(),
+            Self::Digest(hash) => hash.digest([text].into_iter()).to_vec(),
+            Self::Nfkd => {
+                std::str::from_utf8(text).map_err(|_| "is not UTF-8")?.nfkd().collect::<String>().into_bytes()
+            }
+            Self::Reversed => text.iter().rev().copied().collect(),
         };
-        if key.expose().is_empty() { Err("is empty") } else { Ok(key) }
+        if key.is_empty() { Err("is empty") } else { Ok(Secret::new(key)) }
     }
 }
 
@@ -81,6 +115,20 @@ mod tests {
         assert_eq!(derive(SecretForm::Whsec, "eHg="), Ok(b"xx".to_vec()));
         assert!(derive(SecretForm::Whsec, "whsec_not base64").is_err());
         assert_eq!(derive(SecretForm::Whsec, "whsec_"), Err("is empty"));
+    }
+
+    #[test]
+    fn every_form_decodes_or_says_what_it_wants() {
+        assert_eq!(derive(SecretForm::Base64, "eHg="), Ok(b"xx".to_vec()));
+        assert_eq!(derive(SecretForm::Hex, "78Aa"), Ok(vec![0x78, 0xaa]));
+        assert_eq!(derive(SecretForm::Nfkd, "\u{e9}"), Ok(b"e\xcc\x81".to_vec()));
+        assert_eq!(derive(SecretForm::Reversed, "abc"), Ok(b"cba".to_vec()));
+        assert_eq!(derive(SecretForm::Digest(Hash::Sha256), "x").map(|key| key.len()), Ok(32));
+        assert!(derive(SecretForm::Base64, "eHg").is_err());
+        assert!(derive(SecretForm::Hex, "abc").is_err());
+        for (_, form) in SecretForm::WORDS {
+            assert_eq!(derive(form, ""), Err("is empty"), "{form:?}");
+        }
     }
 
     #[test]

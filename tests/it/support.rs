@@ -13,8 +13,10 @@ use hookward::clock::{Clock, UnixTime};
 use hookward::config::Config;
 use hookward::config::environment::Environment;
 use hookward::signature::Message;
+use hookward::signature::place::Params;
 use hookward::signature::preset::Preset;
 use hookward::signature::secret::Secret;
+use http::{HeaderMap, HeaderValue};
 
 pub use client::{Reply, Request};
 pub use upstream::Upstream;
@@ -102,8 +104,10 @@ pub fn signed(provider: &str, id: &str, body: &str, timestamp: i64) -> Request {
 /// The same under another secret.
 pub fn signed_with(secret: &str, provider: &str, id: &str, body: &str, timestamp: i64) -> Request {
     let scheme = &Preset::find(provider).expect("a preset").profile.scheme;
-    let message = Message { id, timestamp: UnixTime(timestamp), body: body.as_bytes() };
-    let headers = scheme.sign(message, &[Secret::new(secret.into())]).expect("a usable secret");
-    let request = Request::post("/in").body(body.as_bytes());
-    headers.into_iter().fold(request, |request, (name, value)| request.header(name.as_str(), &value))
+    let (timestamp, headers) = (UnixTime(timestamp), HeaderMap::new());
+    let message = Message { id, timestamp, method: "POST", url: "", headers: &headers, body: body.as_bytes() };
+    let signed = scheme.sign(message, &[Secret::new(secret.into())], &Params::default()).expect("a usable secret");
+    let request = Request::post("/in").body(&signed.body);
+    let text = |value: &HeaderValue| value.to_str().expect("visible ASCII").to_owned();
+    signed.headers.iter().fold(request, |request, (name, value)| request.header(name.as_str(), &text(value)))
 }

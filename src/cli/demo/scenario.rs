@@ -166,7 +166,7 @@ impl Scenario {
                     return Ok(Row::NotApplicable("the provider sends none"));
                 };
                 let mut signed = sender.sign(challenge.text(), 0);
-                signed.headers.retain(|(name, _)| name != profile.scheme.alternatives()[0].header());
+                signed.headers.retain(|(name, _)| !profile.scheme.alternatives()[0].signature_headers().contains(name));
                 (vec![line.send(&signed).await?], signed, Wanted::new("answered", &[200], 0))
             }
         };

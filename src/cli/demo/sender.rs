@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock::{Clock, UnixTime};
 use crate::signature::Message;
+use crate::signature::place::Params;
 use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
 
@@ -123,14 +124,17 @@ impl Sender {
     /// The same under another secret.
     pub fn sign_with(&self, secret: &str, body: String, seconds_from_now: i64) -> Signed {
         let timestamp = UnixTime(Clock::System.now().0 + seconds_from_now);
-        let message = Message { id: "", timestamp, body: body.as_bytes() };
+        let plain = HeaderMap::new();
+        let message = Message { id: "", timestamp, method: "POST", url: "", headers: &plain, body: body.as_bytes() };
         let secret = Secret::new(secret.as_bytes().to_vec());
-        let signed = self.preset.profile.scheme.sign(message, &[secret]).expect("the demo's secrets are plain text");
-        let value = |text: String| HeaderValue::try_from(text).expect("signatures are visible ASCII");
-        let mut headers: Vec<_> = signed.into_iter().map(|(name, text)| (name, value(text))).collect();
-        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        let signed = self.preset.profile.scheme.sign(message, &[secret], &Params::default());
+        let signed = signed.expect("the demo's secrets are plain text");
+        let headers = signed.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let mut headers: Vec<_> =
+            headers.chain([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]).collect();
         if let Some(token) = &self.bearer {
-            headers.push((AUTHORIZATION, value(format!("Bearer {token}"))));
+            let value = HeaderValue::try_from(format!("Bearer {token}"));
+            headers.push((AUTHORIZATION, value.expect("the demo's token is visible ASCII")));
         }
         Signed { headers, body }
     }

@@ -21,7 +21,7 @@ pub async fn stay(gateway: &App, app: &DemoApp, senders: &[Sender]) -> anyhow::R
     let secret_headers: Vec<HeaderName> = senders
         .iter()
         .flat_map(|sender| sender.preset.profile.scheme.alternatives())
-        .map(|alternative| alternative.header().clone())
+        .flat_map(|alternative| alternative.signature_headers().iter().cloned())
         .chain([AUTHORIZATION])
         .collect();
     app.take_seen();

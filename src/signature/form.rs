@@ -1,0 +1,124 @@
+//! Form fields: `name=value` pairs of a query or a body, and the parts of a multipart body.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// Decodes one name or value: `+` is a space, `%XX` a byte. `None` where the bytes are not UTF-8.
+fn decode(text: &[u8]) -> Option<Cow<'_, str>> {
+    if text.contains(&b'+') {
+        let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+        return Some(Cow::Owned(percent_decode(&spaced).decode_utf8().ok()?.into_owned()));
+    }
+    percent_decode(text).decode_utf8().ok()
+}
+
+/// The fields of `form` in their order, decoded. A field that is not UTF-8 comes as `None`.
+///
+/// Source: WHATWG URL, 5.1, but that bytes which are not UTF-8 are not replaced.
+pub fn fields(form: &[u8]) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
+    form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &pair[pair.len()..]),
+        };
+        Some((decode(name)?, decode(value)?))
+    })
+}
+
+/// What looking up a field that may stand there once comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found<'a> {
+    Nothing,
+    Once(Cow<'a, str>),
+    Repeated,
+}
+
+/// The value of the field called `name`.
+pub fn find<'a>(form: &'a [u8], name: &str) -> Found<'a> {
+    let mut found = Found::Nothing;
+    for (_, value) in fields(form).flatten().filter(|(field, _)| field == name) {
+        match found {
+            Found::Nothing => found = Found::Once(value),
+            _ => return Found::Repeated,
+        }
+    }
+    found
+}
+
+/// The content of the part called `name` of a `multipart/form-data` body.
+///
+/// Source: RFC 7578. Only what names the part is read of its headers.
+pub fn multipart<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let boundary = parameter(content_type, "boundary")?;
+    let delimiter = format!("\r\n--{boundary}");
+    let mut rest = body.strip_prefix(&delimiter.as_bytes()[2..])?;
+    loop {
+        rest = rest.strip_prefix(b"\r\n")?;
+        let end = find_bytes(rest, delimiter.as_bytes())?;
+        let (part, after) = (&rest[..end], &rest[end + delimiter.len()..]);
+        let blank = find_bytes(part, b"\r\n\r\n")?;
+        let headers = std::str::from_utf8(&part[..blank]).ok()?;
+        let names_it = headers.split("\r\n").any(|header| {
+            header.split_once(':').is_some_and(|(field, value)| {
+                field.eq_ignore_ascii_case("content-disposition") && parameter(value, "name") == Some(name)
+            })
+        });
+        if names_it {
+            return Some(&part[blank + 4..]);
+        }
+        rest = after;
+    }
+}
+
+/// A parameter of a header's value, as in `form-data; name="json"`.
+fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    value.split(';').skip(1).find_map(|parameter| {
+        let (found, value) = parameter.trim().split_once('=')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim_matches('"'))
+    })
+}
+
+fn find_bytes(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_decoded_once() {
+        let found: Vec<_> = fields(b"a=1&b=%2B+%C3%A9&&c&d=%252B&e=x=y").flatten().collect();
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        assert_eq!(found, [("a", "1"), ("b", "+ é"), ("c", ""), ("d", "%2B"), ("e", "x=y")]);
+        assert_eq!(fields(b"a=%FF").next(), Some(None));
+        assert_eq!(fields(b"a=%F&b=%").flatten().count(), 2);
+    }
+
+    #[test]
+    fn a_repeated_field_has_no_value_of_its_own() {
+        assert_eq!(find(b"a=1&b=2", "b"), Found::Once("2".into()));
+        assert_eq!(find(b"a=1&a=1", "a"), Found::Repeated);
+        assert_eq!(find(b"a=1", "b"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_part_is_found_by_its_name() {
+        let body = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x\r\ncontent-disposition: form-data; name=\"json\"\r\nContent-Type: application/json\r\n\r\n{\"b\":2}\r\n--x--\r\n";
+        assert_eq!(multipart("multipart/form-data; boundary=x", body, "json"), Some(&b"{\"b\":2}"[..]));
+        assert_eq!(multipart("multipart/form-data; boundary=\"x\"", body, "a"), Some(&b"1"[..]));
+        assert_eq!(multipart("multipart/form-data; boundary=x", body, "c"), None);
+        assert_eq!(multipart("multipart/form-data; boundary=y", body, "a"), None);
+        assert_eq!(multipart("multipart/form-data", body, "a"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_it(body in proptest::collection::vec(0u8.., 0..200), name in ".{0,4}") {
+            let _ = fields(&body).count();
+            let _ = find(&body, &name);
+            let _ = multipart("multipart/form-data; boundary=x", &body, &name);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Keys that a provider publishes, or names in its messages: where they may be fetched from.
+
+use super::place::{Contents, Place};
+use crate::rejection::Rejection;
+
+/// Where a scheme's keys are published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteKeys {
+    pub source: KeySource,
+}
+
+/// What names the document that has the keys: a JWKS or a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// Always the same.
+    Url(String),
+    /// The message names it, and only these will do.
+    Message { place: Place, hosts: Vec<HostPattern>, path_ends: String },
+}
+
+/// A host, in which `*` stands for one label, as in `sns.*.amazonaws.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPattern(String);
+
+impl HostPattern {
+    /// Reads a pattern of at least three labels, the last two of them plain.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a fragment.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let labels: Vec<&str> = text.split('.').collect();
+        let plain = |label: &&str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let pinned = labels.iter().rev().take(2).all(plain);
+        if labels.len() < 2 || !pinned || !labels.iter().all(|label| *label == "*" || plain(label)) {
+            return Err(format!(
+                "\"{text}\" is not a host whose last two labels are plain, for example \"sns.*.amazonaws.com\""
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        let plain = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let (wanted, found) = (self.0.split('.'), host.split('.'));
+        wanted.clone().count() == found.clone().count()
+            && wanted.zip(found).all(|(wanted, found)| if wanted == "*" { plain(found) } else { wanted == found })
+    }
+}
+
+impl RemoteKeys {
+    /// The URL of the keys for a message.
+    ///
+    /// # Errors
+    /// `SignatureMissing` if the message does not name one, `UntrustedKeyUrl` if it is not one that the scheme allows:
+    /// `https`, one of the hosts, no port, no user, and the path's end.
+    pub fn url(&self, contents: Contents<'_>) -> Result<String, Rejection> {
+        match &self.source {
+            KeySource::Url(url) => Ok(url.clone()),
+            KeySource::Message { place, hosts, path_ends } => {
+                let url = place.read_contents(contents)?;
+                let url = url.ok_or_else(|| Rejection::SignatureMissing(format!("no {place}, which names the key")))?;
+                let trusted =
+                    url.strip_prefix("https://").and_then(|rest| rest.split_once('/')).is_some_and(|(host, path)| {
+                        hosts.iter().any(|pattern| pattern.matches(host))
+                            && path.ends_with(path_ends.as_str())
+                            && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b))
+                            && !path.split('/').any(|segment| segment == "..")
+                    });
+                if trusted { Ok(url.into_owned()) } else { Err(Rejection::UntrustedKeyUrl) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::json::Pointer;
+    use crate::signature::request::{Head, PublicUrl};
+
+    fn allowed(url: &str) -> bool {
+        let place = Place::Json(Pointer::member("u"));
+        let hosts = vec![HostPattern::parse("sns.*.amazonaws.com").expect("a pattern")];
+        let keys = RemoteKeys { source: KeySource::Message { place, hosts, path_ends: ".pem".into() } };
+        let headers = http::HeaderMap::new();
+        let head = Head { method: "POST", url: PublicUrl::split("https://x/"), headers: &headers };
+        let body = serde_json::json!({ "u": url }).to_string();
+        keys.url(Contents { head, body: body.as_bytes(), json: body.as_bytes() }).is_ok()
+    }
+
+    #[test]
+    fn only_pinned_hosts_are_asked() {
+        assert!(allowed("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-abc.pem"));
+        for bad in [
+            "http://sns.us-east-1.amazonaws.com/x.pem",
+            "https://evil.example/x.pem",
+            "https://sns.us-east-1.amazonaws.com.evil.example/x.pem",
+            "https://sns.a.b.amazonaws.com/x.pem",
+            "https://sns..amazonaws.com/x.pem",
+            "https://sns.us-east-1.amazonaws.com:444/x.pem",
+            "https://u@sns.us-east-1.amazonaws.com/x.pem",
+            "https://sns.us-east-1.amazonaws.com/x.pem?y",
+            "https://sns.us-east-1.amazonaws.com/../x.pem",
+            "https://sns.us-east-1.amazonaws.com/x.txt",
+            "https://sns.us-east-1.amazonaws.com",
+            "https://sns.evil#.amazonaws.com/x.pem",
+            "https://sns.us-east-1.amazonaws.com\\@evil.example/x.pem",
+        ] {
+            assert!(!allowed(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_pins_the_end_of_the_name() {
+        for bad in ["*", "*.com", "a.*.com", "", "A.b.c", "a..b", "amazonaws"] {
+            assert!(HostPattern::parse(bad).is_err(), "{bad}");
+        }
+        assert!(HostPattern::parse("keys.example.com").is_ok());
+    }
+}
