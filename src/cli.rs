@@ -8,7 +8,11 @@ mod health;
 mod material;
 mod origin;
 mod providers;
+mod raw_request;
+mod secret_args;
 mod serve;
+mod sign;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +35,6 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for the length of the process")]
 enum Command {
     /// Run the gateway: from a file, or as a sidecar from flags alone
     #[command(after_help = SERVE_HELP)]
@@ -52,12 +55,14 @@ enum Command {
         #[arg(long)]
         stay: bool,
     },
-    /// Judge recorded requests, one JSON object a line, one verdict a line
-    Verify {
-        /// File of recorded requests; - reads them from standard input
-        #[arg(long, value_name = "FILE")]
-        case: PathBuf,
-    },
+    /// Judge a raw HTTP request from standard input, or recorded ones, and say why
+    #[command(after_help = VERIFY_HELP)]
+    Verify(verify::VerifyArgs),
+    /// Print a message signed as the provider would sign it
+    #[command(after_help = SIGN_HELP)]
+    Sign(sign::SignArgs),
+    /// Sign a message, send it once, and show the exchange
+    Send(sign::SendArgs),
     /// List the providers that have a preset, or show one
     Providers {
         #[command(subcommand)]
@@ -86,6 +91,15 @@ Signals:
 For example, in front of an app on port 3000:
   STRIPE_SECRET=whsec_… hookward serve --provider stripe --secret-env STRIPE_SECRET \\
       --upstream http://127.0.0.1:3000/webhooks";
+
+const VERIFY_HELP: &str = "\
+For example, why does this captured request not verify?
+  STRIPE_SECRET=whsec_… hookward verify --provider stripe --secret-env STRIPE_SECRET --explain < request.txt";
+
+const SIGN_HELP: &str = "\
+For example, a signed event to a local gateway:
+  STRIPE_SECRET=whsec_… hookward sign --provider stripe --secret-env STRIPE_SECRET --body event.json \\
+      --url http://127.0.0.1:8080/in/stripe --format curl | sh";
 
 #[derive(Debug, Clone, Args)]
 struct ConfigFile {
@@ -121,7 +135,9 @@ pub fn run() -> ExitCode {
         Command::Serve { file, sidecar } => serve::run(file.config, sidecar),
         Command::Check { file } => check::run(file.config),
         Command::Demo { stay } => demo::run(stay),
-        Command::Verify { case } => case::run(&case),
+        Command::Verify(args) => verify::run(&args),
+        Command::Sign(args) => sign::sign(&args),
+        Command::Send(args) => sign::send(&args),
         Command::Providers { command: None | Some(ProvidersCommand::List) } => providers::list(),
         Command::Providers { command: Some(ProvidersCommand::Show { slug }) } => providers::show(&slug),
         Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.config),

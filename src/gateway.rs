@@ -5,6 +5,7 @@ pub mod client;
 mod detach;
 mod forward;
 mod framing;
+mod keys;
 mod outgoing;
 mod receive;
 mod record;
@@ -30,18 +31,20 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::dedup::{Claim, Dedup, KeyMaker, Waiter};
 use crate::rejection::Rejection;
+use crate::signature::KeySet;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
 use forward::forward;
+use keys::KeyDocuments;
 use outgoing::{Via, outgoing};
 use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
 use record::Record;
 use respond::Reply;
 use routes::{Route, Routes};
-use source::Source;
-use verify::{Admitted, Shadowed, verify};
+use source::{Proof, Source};
+use verify::{Admitted, Shadowed, Verified, verify};
 
 /// What may change while the gateway runs.
 #[derive(Debug)]
@@ -70,6 +73,8 @@ pub struct Gateway {
     keys: KeyMaker,
     clock: Clock,
     budget: Arc<Budget>,
+    /// The keys that providers publish. They outlive a change of settings.
+    key_documents: KeyDocuments,
     /// For what goes wrong before there is a request.
     sampler: Sampler,
 }
@@ -85,6 +90,7 @@ impl Gateway {
             keys: KeyMaker::random(),
             clock,
             budget,
+            key_documents: KeyDocuments::default(),
             sampler: Sampler::default(),
         }
     }
@@ -207,7 +213,7 @@ impl Worker {
         let received = Received { parts, body, public_base, claimed, share };
         let judged = match refused {
             Some(rejection) => Err((Box::new(received), rejection)),
-            None => verify(source, received, self.gateway.clock.now(), &self.gateway.keys, None),
+            None => self.judge(source, received).await,
         };
         let admitted = match judged {
             Ok(verified) => Admitted::Verified(verified),
@@ -217,6 +223,34 @@ impl Worker {
             },
         };
         Ok(self.settle(route, admitted, via, record).await)
+    }
+
+    /// Judges a request, with the provider's keys where they are published rather than configured.
+    async fn judge(&self, source: &Source, received: Received) -> Result<Verified, (Box<Received>, Rejection)> {
+        let (now, makers) = (self.gateway.clock.now(), &self.gateway.keys);
+        let url = match source.key_url(&received) {
+            Ok(Some(url)) => url,
+            Ok(None) => return verify(source, received, now, makers, None),
+            Err(rejection) => return Err((Box::new(received), rejection)),
+        };
+        let keys = match self.published_keys(source, &url, false).await {
+            Ok(keys) => keys,
+            Err(rejection) => return Err((Box::new(received), rejection)),
+        };
+        match verify(source, received, now, makers, Some(&keys)) {
+            // The provider may have a new one.
+            Err((received, Rejection::UnknownKey)) => match self.published_keys(source, &url, true).await {
+                Ok(keys) => verify(source, *received, now, makers, Some(&keys)),
+                Err(rejection) => Err((received, rejection)),
+            },
+            judged => judged,
+        }
+    }
+
+    async fn published_keys(&self, source: &Source, url: &str, anew: bool) -> Result<Arc<KeySet>, Rejection> {
+        let Proof::Signature(verifier) = &source.proof else { return Err(Rejection::KeysUnavailable) };
+        let documents = &self.gateway.key_documents;
+        documents.keys(url, anew, verifier.scheme(), &source.key_memory, &self.gateway.clock).await
     }
 
     fn answer_challenge(&self, source: &Source, record: &mut Record) -> Reply {

@@ -6,8 +6,10 @@
 pub mod algorithm;
 mod bespoke;
 mod condition;
+pub mod diagnosis;
 pub mod encoding;
 pub mod event_id;
+pub mod explain;
 mod fields;
 mod form;
 pub mod header;
@@ -190,6 +192,13 @@ impl Scheme {
         self
     }
 
+    /// The same scheme with each alternative changed: what a diagnosis tries.
+    fn altered(&self, mut change: impl FnMut(&mut Alternative)) -> Self {
+        let mut altered = self.clone();
+        altered.alternatives.iter_mut().for_each(&mut change);
+        altered
+    }
+
     /// True where it has a timestamp.
     pub fn has_timestamp(&self) -> bool {
         self.alternatives.iter().any(|alternative| alternative.timestamp.is_some())
@@ -342,7 +351,7 @@ impl Alternative {
             }
             _ => false,
         };
-        sources.iter().any(|source| whole(source))
+        sources.iter().any(whole)
             || self.requires.iter().any(Condition::binds_body)
             || self.place == SignaturePlace::Body
             || match &self.mechanism {
@@ -402,16 +411,12 @@ impl Alternative {
 
     /// The headers that it reads.
     fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let of = |place: &'_ Place| match place {
-            Place::Header(_) => true,
-            _ => false,
-        };
         let timestamp = self.timestamp.iter().filter_map(|timestamp| timestamp.place.as_ref());
         let ids = self.ids.iter().filter_map(|place| match place {
             IdPlace::At(place) => Some(place),
             IdPlace::Timestamp => None,
         });
-        let places = timestamp.chain(ids).filter(move |place| of(place)).filter_map(|place| match place {
+        let places = timestamp.chain(ids).filter_map(|place| match place {
             Place::Header(name) => Some(name),
             _ => None,
         });

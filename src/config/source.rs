@@ -13,7 +13,7 @@ use crate::document::{Fault, Node, Place, Reader, Table, Value};
 use crate::egress::{Roots, Url};
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
-use crate::gateway::source::{Authorization, AuthorizationScheme, Proof, REWRITING, Source, Upstream};
+use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source, Upstream};
 use crate::quantity::parse_duration;
 use crate::signature::Verifier;
 use crate::signature::place::Params;
@@ -112,6 +112,7 @@ pub fn read(
     let (name, url, proof) = (name?, upstream?, proof?);
     let source = Source {
         verified_by: verified_by(provider, &proof),
+        key_memory: KeyMemory::default(),
         name_header: HeaderValue::try_from(name.as_str()).expect("parse_name takes only visible ASCII"),
         name,
         path: path?,

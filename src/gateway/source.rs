@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -14,13 +16,14 @@ use subtle::ConstantTimeEq;
 use super::allow::Allow;
 pub use super::outgoing::REWRITING;
 use super::outgoing::Via;
+use super::receive::Received;
 use crate::egress::{Roots, Url};
 use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
 use crate::signature::profile::{Challenge, DedupPolicy};
 use crate::signature::request::Head;
 use crate::signature::secret::Secret;
-use crate::signature::{Claimed, Scheme, Verifier};
+use crate::signature::{Claimed, KeySet, Scheme, Verifier};
 
 /// Who sends webhooks to us: path, allowlist, scheme, secrets, upstream.
 #[derive(Debug)]
@@ -57,6 +60,34 @@ pub struct Source {
     pub upstream: Upstream,
     /// `hookward-verified`, by the place of the key that matched.
     pub verified_by: Vec<HeaderValue>,
+    /// What was made of the documents that have the provider's keys.
+    pub key_memory: KeyMemory,
+}
+
+/// Keys made of fetched documents, so that a document is read once and not for every message.
+#[derive(Debug, Default)]
+pub struct KeyMemory(Mutex<Vec<(Arc<Bytes>, Arc<KeySet>)>>);
+
+impl KeyMemory {
+    /// More are not remembered: a provider has one or two at a time.
+    const MOST: usize = 8;
+
+    /// The keys of `document`, made by `read` where they are not known yet.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn keys<E>(&self, document: &Arc<Bytes>, read: impl FnOnce() -> Result<KeySet, E>) -> Result<Arc<KeySet>, E> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, keys)) = known.iter().find(|(known, _)| Arc::ptr_eq(known, document)) {
+            return Ok(Arc::clone(keys));
+        }
+        let keys = Arc::new(read()?);
+        if known.len() >= Self::MOST {
+            known.remove(0);
+        }
+        known.push((Arc::clone(document), Arc::clone(&keys)));
+        Ok(keys)
+    }
 }
 
 /// What proves that a message is the provider's.
@@ -167,6 +198,17 @@ impl Source {
                 Cow::Owned(format!("{scheme}://{host}{}", parts.uri.path()))
             }
             (None, _) => Cow::Borrowed(""),
+        }
+    }
+
+    /// Where the keys for a request are published; `None` where they are configured.
+    ///
+    /// # Errors
+    /// `UntrustedKeyUrl` or `SignatureMissing`, as [`Verifier::key_url`] says.
+    pub fn key_url(&self, received: &Received) -> Result<Option<String>, Rejection> {
+        match (&self.proof, &received.claimed) {
+            (Proof::Signature(verifier), Some(claimed)) => verifier.key_url(claimed, received.head(), &received.body),
+            _ => Ok(None),
         }
     }
 

@@ -67,7 +67,7 @@ impl Algorithm {
     /// How many bytes a signature has, where every one has as many.
     pub fn tag_len(self) -> Option<usize> {
         match self {
-            Self::Hmac(hash) | Self::Digest(hash) => Some(hash.len()),
+            Self::Hmac(hash) | Self::Digest(hash) => Some(hash.digest_len()),
             Self::Ed25519 => Some(64),
             Self::EcdsaP256(_) | Self::Rsa(_) | Self::Equal => None,
         }
@@ -81,7 +81,7 @@ impl Algorithm {
 
 impl Hash {
     /// Bytes of a digest.
-    pub fn len(self) -> usize {
+    pub fn digest_len(self) -> usize {
         match self {
             Self::Md5 => 16,
             Self::Sha1 => 20,

@@ -32,7 +32,7 @@ pub(super) enum Keyed {
     /// It is a key for another alternative.
     Unusable(&'static str),
     /// The HMAC state after its key; cloned for each message.
-    Hmac(KeyedHmac),
+    Hmac(Box<KeyedHmac>),
     /// The secret itself: compared with, or signed under a key that only the message brings.
     Secret(Secret),
     Public(Arc<ParsedPublicKey>),
@@ -42,7 +42,7 @@ pub(super) enum Keyed {
 
 #[derive(Clone)]
 pub(super) enum TokenKey {
-    Hmac(KeyedHmac),
+    Hmac(Box<KeyedHmac>),
     Public(Arc<ParsedPublicKey>),
 }
 
@@ -145,7 +145,9 @@ impl Keyed {
             Mechanism::Pieces { algorithm, key: role, .. } => match alternative.secret.derive(secret) {
                 Err(why) => Self::Unusable(why),
                 Ok(derived) => match (algorithm, role) {
-                    (Algorithm::Hmac(hash), KeyRole::Secret) => Self::Hmac(KeyedHmac::new(*hash, derived.expose())),
+                    (Algorithm::Hmac(hash), KeyRole::Secret) => {
+                        Self::Hmac(Box::new(KeyedHmac::new(*hash, derived.expose())))
+                    }
                     _ => Self::Secret(derived),
                 },
             },
@@ -155,7 +157,7 @@ impl Keyed {
                     let key = match (algorithm.0, public) {
                         (Algorithm::Hmac(hash), None) if !PublicKey::is_one(secret.expose()) => {
                             match alternative.secret.derive(secret) {
-                                Ok(derived) => TokenKey::Hmac(KeyedHmac::new(hash, derived.expose())),
+                                Ok(derived) => TokenKey::Hmac(Box::new(KeyedHmac::new(hash, derived.expose()))),
                                 Err(why) => return Self::Unusable(why),
                             }
                         }
@@ -182,7 +184,7 @@ impl Keyed {
 
 impl Alternative {
     /// True where a public key verifies.
-    fn wants_public_key(&self) -> bool {
+    pub(super) fn wants_public_key(&self) -> bool {
         match &self.mechanism {
             Mechanism::Pieces { algorithm, .. } => algorithm.is_asymmetric(),
             Mechanism::Token(scheme) => scheme.algorithms.iter().any(|algorithm| algorithm.0.is_asymmetric()),

@@ -3,86 +3,10 @@
 use std::sync::LazyLock;
 
 use super::profile::Profile;
-use crate::document::{Faults, Reader, Table, nearest};
+use crate::document::{Fault, Faults, Reader, Table, nearest};
 
-/// One line for each file in `presets/`.
-const FILES: [(&str, &str); 75] = [
-    ("adyen-payments", include_str!("../../presets/adyen-payments.toml")),
-    ("adyen-platform", include_str!("../../presets/adyen-platform.toml")),
-    ("airtable", include_str!("../../presets/airtable.toml")),
-    ("alipay", include_str!("../../presets/alipay.toml")),
-    ("aws-sns", include_str!("../../presets/aws-sns.toml")),
-    ("bitbucket", include_str!("../../presets/bitbucket.toml")),
-    ("box", include_str!("../../presets/box.toml")),
-    ("clerk", include_str!("../../presets/clerk.toml")),
-    ("cloudinary-sha1", include_str!("../../presets/cloudinary-sha1.toml")),
-    ("coinbase-commerce", include_str!("../../presets/coinbase-commerce.toml")),
-    ("contentful", include_str!("../../presets/contentful.toml")),
-    ("crypto-pay", include_str!("../../presets/crypto-pay.toml")),
-    ("cyberark-vaas", include_str!("../../presets/cyberark-vaas.toml")),
-    ("cyberark-vaas-timestamped", include_str!("../../presets/cyberark-vaas-timestamped.toml")),
-    ("discord", include_str!("../../presets/discord.toml")),
-    ("docusign", include_str!("../../presets/docusign.toml")),
-    ("dropbox-sign", include_str!("../../presets/dropbox-sign.toml")),
-    ("easypost", include_str!("../../presets/easypost.toml")),
-    ("fingerprint", include_str!("../../presets/fingerprint.toml")),
-    ("fondy", include_str!("../../presets/fondy.toml")),
-    ("getstream", include_str!("../../presets/getstream.toml")),
-    ("github", include_str!("../../presets/github.toml")),
-    ("github-copilot", include_str!("../../presets/github-copilot.toml")),
-    ("gitlab", include_str!("../../presets/gitlab.toml")),
-    ("gocardless", include_str!("../../presets/gocardless.toml")),
-    ("google-pubsub", include_str!("../../presets/google-pubsub.toml")),
-    ("heroku", include_str!("../../presets/heroku.toml")),
-    ("hubspot", include_str!("../../presets/hubspot.toml")),
-    ("hubspot-v1", include_str!("../../presets/hubspot-v1.toml")),
-    ("hubspot-v3", include_str!("../../presets/hubspot-v3.toml")),
-    ("kick", include_str!("../../presets/kick.toml")),
-    ("line", include_str!("../../presets/line.toml")),
-    ("linear", include_str!("../../presets/linear.toml")),
-    ("livekit", include_str!("../../presets/livekit.toml")),
-    ("mailchannels", include_str!("../../presets/mailchannels.toml")),
-    ("mailgun", include_str!("../../presets/mailgun.toml")),
-    ("mercadopago", include_str!("../../presets/mercadopago.toml")),
-    ("messagebird-jwt", include_str!("../../presets/messagebird-jwt.toml")),
-    ("meta-whatsapp", include_str!("../../presets/meta-whatsapp.toml")),
-    ("mux", include_str!("../../presets/mux.toml")),
-    ("notion", include_str!("../../presets/notion.toml")),
-    ("openai", include_str!("../../presets/openai.toml")),
-    ("paddle", include_str!("../../presets/paddle.toml")),
-    ("paytm", include_str!("../../presets/paytm.toml")),
-    ("plaid", include_str!("../../presets/plaid.toml")),
-    ("plivo-v2", include_str!("../../presets/plivo-v2.toml")),
-    ("polar", include_str!("../../presets/polar.toml")),
-    ("postmark", include_str!("../../presets/postmark.toml")),
-    ("razorpay", include_str!("../../presets/razorpay.toml")),
-    ("resend", include_str!("../../presets/resend.toml")),
-    ("retell", include_str!("../../presets/retell.toml")),
-    ("robokassa", include_str!("../../presets/robokassa.toml")),
-    ("sanity", include_str!("../../presets/sanity.toml")),
-    ("sendgrid", include_str!("../../presets/sendgrid.toml")),
-    ("shopify", include_str!("../../presets/shopify.toml")),
-    ("slack", include_str!("../../presets/slack.toml")),
-    ("square", include_str!("../../presets/square.toml")),
-    ("standard-webhooks", include_str!("../../presets/standard-webhooks.toml")),
-    ("stripe", include_str!("../../presets/stripe.toml")),
-    ("svix", include_str!("../../presets/svix.toml")),
-    ("telnyx", include_str!("../../presets/telnyx.toml")),
-    ("twilio", include_str!("../../presets/twilio.toml")),
-    ("twitch", include_str!("../../presets/twitch.toml")),
-    ("vantastatus", include_str!("../../presets/vantastatus.toml")),
-    ("vercel", include_str!("../../presets/vercel.toml")),
-    ("vgs", include_str!("../../presets/vgs.toml")),
-    ("vgs-timestamped", include_str!("../../presets/vgs-timestamped.toml")),
-    ("vinsight", include_str!("../../presets/vinsight.toml")),
-    ("vinsight-prose", include_str!("../../presets/vinsight-prose.toml")),
-    ("vonage", include_str!("../../presets/vonage.toml")),
-    ("vpn-enterprise", include_str!("../../presets/vpn-enterprise.toml")),
-    ("wechat-official-account", include_str!("../../presets/wechat-official-account.toml")),
-    ("workos", include_str!("../../presets/workos.toml")),
-    ("worldline", include_str!("../../presets/worldline.toml")),
-    ("zoom", include_str!("../../presets/zoom.toml")),
-];
+/// Every file in `presets/`, by its slug.
+const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     let presets = FILES.iter().map(|(slug, text)| Preset::read(slug, text));
@@ -167,19 +91,35 @@ impl Preset {
         })
     }
 
+    /// A preset from a file of the operator's own, which need not say where its facts come from.
+    ///
+    /// # Errors
+    /// Everything wrong with it.
+    pub fn from_file(slug: &str, name: &str, text: &str) -> Result<Self, Vec<Fault>> {
+        Self::parse(slug, name, text, false)
+    }
+
     fn read(slug: &str, text: &str) -> Result<Self, String> {
+        Self::parse(slug, &format!("presets/{slug}.toml"), text, true)
+            .map_err(|faults| faults.first().map_or_else(|| format!("{slug}: incomplete"), ToString::to_string))
+    }
+
+    fn parse(slug: &str, file: &str, text: &str, ours: bool) -> Result<Self, Vec<Fault>> {
         let faults = Faults::default();
-        let document = load(slug, text, &faults);
+        let document = load(file, text, &faults);
         let reader = Reader::new(&document, "", &faults);
-        let text = |key| match reader.text(key) {
+        let text = |key, default: &str| match reader.text(key) {
             Some(text) => text.value.to_owned(),
             None => {
-                reader.missing(key, "\"…\"");
-                String::new()
+                if ours {
+                    reader.missing(key, "\"…\"");
+                }
+                default.to_owned()
             }
         };
-        let (name, docs, read, secret_hint) = (text("name"), text("docs"), text("read"), text("secret_hint"));
-        let confidence = reader.choice("confidence", &Confidence::WORDS);
+        let (name, docs, read, secret_hint) =
+            (text("name", slug), text("docs", ""), text("read", ""), text("secret_hint", "the provider's settings"));
+        let confidence = reader.choice("confidence", &Confidence::WORDS).or((!ours).then_some(Confidence::Unverified));
         let confirmed_by = reader.text("confirmed_by").map(|text| text.value.to_owned());
         if confidence == Some(Confidence::Sdk) && confirmed_by.is_none() {
             reader.missing("confirmed_by", "\"npm:package@version function\"");
@@ -189,8 +129,9 @@ impl Preset {
         reader.has("extends");
         let profile = Profile::read(&reader, &document, &Table::empty(document.place.clone()));
         reader.finish();
-        match (profile, confidence, faults.into_sorted().first()) {
-            (Some(profile), Some(confidence), None) => Ok(Self {
+        let faults = faults.into_sorted();
+        match (profile, confidence) {
+            (Some(profile), Some(confidence)) if faults.is_empty() => Ok(Self {
                 slug: slug.to_owned(),
                 aliases,
                 name,
@@ -203,14 +144,14 @@ impl Preset {
                 document,
                 profile,
             }),
-            (_, _, fault) => Err(fault.map_or_else(|| format!("{slug}: incomplete"), ToString::to_string)),
+            _ => Err(faults),
         }
     }
 }
 
 /// A preset's document, laid over the one that it extends. Aliases and notes are not inherited.
-fn load(slug: &str, text: &str, faults: &Faults) -> Table {
-    let document = Table::parse(&format!("presets/{slug}.toml"), text, faults);
+fn load(file: &str, text: &str, faults: &Faults) -> Table {
+    let document = Table::parse(file, text, faults);
     let Some(base) = Reader::new(&document, "", faults).text("extends") else {
         return document;
     };
@@ -218,7 +159,7 @@ fn load(slug: &str, text: &str, faults: &Faults) -> Table {
         faults.add(base.place, "extends: no such preset");
         return document;
     };
-    let mut base = load(base, text, faults);
+    let mut base = load(&format!("presets/{base}.toml"), text, faults);
     base.take("aliases");
     base.take("notes");
     base.overlay(&document)

@@ -134,18 +134,26 @@ impl Alternative {
         let unseparated = signature.boolean("unseparated").unwrap_or(false);
         let checks = Checks { unsigned_body, unseparated };
 
-        let mechanism = match algorithm? {
+        let timestamp = document.table("timestamp").and_then(|reader| read_timestamp(reader, value.as_ref()));
+        let issued = Place::Claim(Pointer::member("iat"));
+        let issued_is_timestamp = timestamp.as_ref().is_some_and(|scheme| scheme.place.as_ref() == Some(&issued));
+        let mechanism = algorithm.and_then(|algorithm| match algorithm {
             AlgorithmWord::Pieces(algorithm) => {
                 let signs = if signature.has("signs") { signs? } else { Template::body() };
-                Mechanism::Pieces { algorithm, signs, key: key.unwrap_or(KeyRole::Secret) }
+                Some(Mechanism::Pieces { algorithm, signs, key: key.unwrap_or(KeyRole::Secret) })
             }
             AlgorithmWord::Token { detached } => {
                 if token.algorithms.is_empty() && !signature.has("algorithms") {
                     signature.missing("algorithms", "[\"RS256\"]");
                 }
-                Mechanism::Token(TokenScheme { detached, ..token })
+                Some(Mechanism::Token(TokenScheme { detached, issued_is_timestamp, ..token }))
             }
-            AlgorithmWord::Bespoke(routine) => Mechanism::Bespoke(routine),
+            AlgorithmWord::Bespoke(routine) => Some(Mechanism::Bespoke(routine)),
+        });
+        let ids = document.table("event").map(read_ids).unwrap_or_default();
+        let (Some(mechanism), Some(place), Some(value)) = (mechanism, place, value) else {
+            signature.finish();
+            return None;
         };
         for key in ["signs", "key", "encoding"] {
             if signature.has(key) && !matches!(mechanism, Mechanism::Pieces { .. }) {
@@ -160,13 +168,10 @@ impl Alternative {
         }
         let text = matches!(mechanism, Mechanism::Pieces { algorithm: Algorithm::Equal, .. } | Mechanism::Token(_));
         let default = if text { Encoding::Text } else { Encoding::Hex };
-        let value = value?;
-        let timestamp = document.table("timestamp").and_then(|reader| read_timestamp(reader, &value));
-        let ids = document.table("event").map(read_ids).unwrap_or_default();
         let alternative = Self {
             name,
             when,
-            place: place?,
+            place,
             value,
             encoding: encoding.unwrap_or(default),
             mechanism,
@@ -518,10 +523,10 @@ fn read_token(signature: &Reader<'_>) -> TokenScheme {
     }
     let leeway = signature.parse("leeway", parse_duration).unwrap_or(LEEWAY);
     let max_lifetime = signature.parse("max_lifetime", parse_duration);
-    TokenScheme { algorithms, detached: false, leeway, max_lifetime }
+    TokenScheme { algorithms, detached: false, leeway, max_lifetime, issued_is_timestamp: false }
 }
 
-fn read_timestamp(reader: Reader<'_>, value: &ValueSyntax) -> Option<TimestampScheme> {
+fn read_timestamp(reader: Reader<'_>, value: Option<&ValueSyntax>) -> Option<TimestampScheme> {
     let place = read_place(&reader);
     let unit = reader.choice("unit", &TimeUnit::WORDS).unwrap_or(TimeUnit::Seconds);
     let parse = |text: &str| if text == "off" { Ok(None) } else { parse_duration(text).map(Some) };
@@ -530,7 +535,7 @@ fn read_timestamp(reader: Reader<'_>, value: &ValueSyntax) -> Option<TimestampSc
     if !reader.has("tolerance") {
         reader.missing("tolerance", "\"5m\", or \"off\" where any age will do");
     }
-    if place.is_some() == value.has_timestamp() {
+    if value.is_some_and(|value| place.is_some() == value.has_timestamp()) {
         reader.fault(
             reader.place(),
             "a timestamp stands either in a `header`, `query`, `form`, `json` or `claim`, or as {timestamp} in the signature's `value`",

@@ -64,6 +64,12 @@ impl Scheme {
         }
         Err(why)
     }
+
+    /// The public key beside a private one, where this scheme is verified with it.
+    pub fn public_key_of(&self, secret: &Secret) -> Option<String> {
+        self.alternatives.iter().any(Alternative::wants_public_key).then_some(())?;
+        PrivateKey::read(secret.expose()).ok()?.public_text()
+    }
 }
 
 impl Alternative {
@@ -72,6 +78,10 @@ impl Alternative {
         draft.meet(self, message, params)?;
         if self.for_each.is_some() {
             return draft.sign_each(self, message, secrets, params);
+        }
+        if let SignaturePlace::At(place @ Place::Json(_)) = &self.place {
+            // Printed again with the signature in it, the JSON would no longer be the bytes that were signed.
+            draft.put(place, "")?;
         }
         let texts = draft.sign_once(self, message, secrets, params)?;
         draft.place(self, &texts, &message.timestamp_text(self))?;
@@ -130,11 +140,6 @@ impl Draft {
         if alternative.for_each.is_some() {
             return Ok(());
         }
-        for source in alternative.required_sources() {
-            if let Source::At(place) = source {
-                self.fill(place, message.id)?;
-            }
-        }
         for condition in &alternative.when {
             if let [is] = condition.is.as_slice() {
                 let expected = self.resolved(is, params)?;
@@ -145,6 +150,12 @@ impl Draft {
                 Context { contents: self.contents(), value: &value, claims: &[], params, max_inflated: usize::MAX };
             if !condition.holds(&context).unwrap_or(false) {
                 return Err(format!("the message must have {}, as the scheme's alternative says", condition.place));
+            }
+        }
+        // After the conditions, which want one value where this would put any.
+        for source in alternative.required_sources() {
+            if let Source::At(place) = source {
+                self.fill(place, message.id)?;
             }
         }
         for condition in &alternative.requires {

@@ -25,6 +25,8 @@ pub struct TokenScheme {
     pub leeway: Duration,
     /// The longest time from `iat` to `exp`. Where there is one, both must be there.
     pub max_lifetime: Option<Duration>,
+    /// True where `iat` is the scheme's timestamp, which has a tolerance of its own.
+    pub issued_is_timestamp: bool,
 }
 
 /// An `alg` of a token.
@@ -132,7 +134,7 @@ impl TokenScheme {
         if let Some(age) = expires.map(|expires| now.seconds_since(expires)).filter(|age| *age > leeway) {
             return Err(Rejection::TimestampStale { age, tolerance: self.leeway });
         }
-        for begins in [not_before, issued].into_iter().flatten() {
+        for begins in [not_before, issued.filter(|_| !self.issued_is_timestamp)].into_iter().flatten() {
             let ahead = begins.seconds_since(now);
             if ahead > leeway {
                 return Err(Rejection::TimestampFuture { ahead, tolerance: self.leeway });
@@ -170,7 +172,13 @@ mod tests {
 
     fn scheme(max_lifetime: Option<Duration>) -> TokenScheme {
         let algorithms = vec![TokenAlgorithm(Algorithm::Hmac(Hash::Sha256))];
-        TokenScheme { algorithms, detached: false, leeway: Duration::from_secs(5), max_lifetime }
+        TokenScheme {
+            algorithms,
+            detached: false,
+            leeway: Duration::from_secs(5),
+            max_lifetime,
+            issued_is_timestamp: false,
+        }
     }
 
     fn token(header: &str, claims: &str) -> String {
@@ -215,6 +223,8 @@ mod tests {
         assert_eq!(check(claims, 166), Some(Reason::TimestampStale));
         assert_eq!(check(claims, 95), None);
         assert_eq!(check(claims, 94), Some(Reason::TimestampFuture));
+        let judged_elsewhere = TokenScheme { issued_is_timestamp: true, ..scheme(None) };
+        assert_eq!(judged_elsewhere.check_times(br#"{"iat":100}"#, UnixTime(1)), Ok(()));
         assert_eq!(check(r#"{"iat":100,"exp":161}"#, 100), Some(Reason::ClaimMismatch));
         assert_eq!(check(r#"{"iat":100}"#, 100), Some(Reason::ClaimMismatch));
         assert_eq!(check(r#"{"iat":100,"exp":"never"}"#, 100), Some(Reason::TimestampMalformed));

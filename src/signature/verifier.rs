@@ -74,6 +74,14 @@ impl Verifier {
         &self.scheme
     }
 
+    pub(super) fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    pub(super) fn max_inflated(&self) -> usize {
+        self.max_inflated
+    }
+
     /// The parameters.
     pub fn params(&self) -> &Params {
         &self.params
@@ -93,12 +101,12 @@ impl Verifier {
     /// `EventIdInvalid` or `HeaderConflict`: the first alternative that is there at all says why it will not do.
     pub fn inspect(&self, head: Head<'_>) -> Result<Claimed, Rejection> {
         let mut alternatives = SmallVec::new();
-        let mut refused: Option<Rejection> = None;
+        let (mut refused, mut not_meant) = (None, None);
         for (index, alternative) in self.scheme.alternatives.iter().enumerate() {
             match alternative.inspect(head, &self.params) {
                 Ok(true) => alternatives.push(index),
                 Ok(false) => {
-                    keep_worse(&mut refused, alternative.not_meant());
+                    not_meant.get_or_insert_with(|| alternative.not_meant());
                     continue;
                 }
                 Err(conflict @ Rejection::HeaderConflict(_)) => return Err(conflict),
@@ -111,7 +119,7 @@ impl Verifier {
                 break;
             }
         }
-        match refused {
+        match refused.or(not_meant) {
             Some(rejection) if alternatives.is_empty() => Err(rejection),
             _ => Ok(Claimed { alternatives }),
         }
@@ -153,13 +161,15 @@ impl Verifier {
             Some(fetched) if self.keys.is_empty() => fetched,
             _ => &self.keys,
         };
-        let mut refused = None;
+        let (mut refused, mut not_meant) = (None, None);
         for &index in &claimed.alternatives {
             let alternative = &self.scheme.alternatives[index];
             let judge = Judge { alternative, index, keys, params: &self.params, max_inflated: self.max_inflated, now };
             match judge.message(head, body) {
                 Ok(Some((key, id))) => return Ok(Authentic { key, alternative: index, id }),
-                Ok(None) => keep_worse(&mut refused, alternative.not_meant()),
+                Ok(None) => {
+                    not_meant.get_or_insert_with(|| alternative.not_meant());
+                }
                 Err(rejection) if is_final(&rejection) => return Err(rejection),
                 Err(rejection) if self.scheme.choice == Choice::FirstOf && !is_missing(&rejection) => {
                     return Err(rejection);
@@ -167,7 +177,7 @@ impl Verifier {
                 Err(rejection) => keep_worse(&mut refused, rejection),
             }
         }
-        Err(refused.unwrap_or_else(|| Rejection::SignatureMissing("nothing was claimed".into())))
+        Err(refused.or(not_meant).unwrap_or_else(|| Rejection::SignatureMissing("nothing was claimed".into())))
     }
 }
 
@@ -236,7 +246,7 @@ impl Alternative {
     }
 
     /// True if everything holds that it is only for, as far as `readable` places go.
-    fn is_meant<'s, 'a: 's>(
+    pub(super) fn is_meant<'s, 'a: 's>(
         &'s self,
         context: &Context<'a, 's>,
         readable: fn(&Place) -> bool,
@@ -255,7 +265,11 @@ impl Alternative {
     }
 
     /// Takes apart what stands at the signature's place.
-    fn read_value<'v>(&'v self, texts: &'v [Cow<'_, str>], head: Head<'v>) -> Result<SignatureValue<'v>, Rejection> {
+    pub(super) fn read_value<'v>(
+        &'v self,
+        texts: &'v [Cow<'_, str>],
+        head: Head<'v>,
+    ) -> Result<SignatureValue<'v>, Rejection> {
         let mut value = SignatureValue::default();
         let mut missing = None;
         for text in texts {
@@ -489,7 +503,7 @@ impl Judge<'_> {
             (Some(id), Some(wanted)) => id == wanted,
             (Some(_), None) | (None, _) => true,
         };
-        if known && token.key_id.is_some() && !self.keys.iter().any(|key| named(key)) {
+        if known && token.key_id.is_some() && !self.keys.iter().any(named) {
             return Err(Rejection::UnknownKey);
         }
         let encoded;
@@ -561,7 +575,7 @@ impl<'c> Comparison<'c> {
                 Keyed::Secret(secret) if self.algorithm == Algorithm::Equal => self.any_is(secret.expose()),
                 Keyed::Secret(secret) => {
                     let bytes = signs.resolve(context, Inputs { secret: secret.expose(), ..inputs })?;
-                    self.any_is(&self.digest(&bytes, context.contents.body))
+                    self.any_is(&keyless_tag(self.algorithm, self.role, &bytes, context.contents.body))
                 }
                 Keyed::Token(_) | Keyed::Unusable(_) => false,
             };
@@ -572,20 +586,21 @@ impl<'c> Comparison<'c> {
         matched.ok_or(Rejection::SignatureMismatch)
     }
 
-    fn digest(&self, bytes: &Bytes<'_>, body: &[u8]) -> Tag {
-        match (self.algorithm, self.role) {
-            (Algorithm::Hmac(hash), KeyRole::Body) => KeyedHmac::new(hash, body).tag(parts(bytes)),
-            (Algorithm::Hmac(hash) | Algorithm::Digest(hash), _) => hash.digest(parts(bytes)),
-            _ => Tag::new(),
-        }
-    }
-
     fn any_is(&self, tag: &[u8]) -> bool {
         self.tags.iter().fold(false, |matched, candidate| same(candidate, tag) | matched)
     }
 
     fn any_verifies(&self, key: &ParsedPublicKey, message: &[u8]) -> bool {
         self.tags.iter().fold(false, |matched, candidate| key.verify_sig(message, candidate).is_ok() | matched)
+    }
+}
+
+/// The tag of bytes that have the secret among them.
+pub(super) fn keyless_tag(algorithm: Algorithm, role: KeyRole, bytes: &Bytes<'_>, body: &[u8]) -> Tag {
+    match (algorithm, role) {
+        (Algorithm::Hmac(hash), KeyRole::Body) => KeyedHmac::new(hash, body).tag(parts(bytes)),
+        (Algorithm::Hmac(hash) | Algorithm::Digest(hash), _) => hash.digest(parts(bytes)),
+        _ => Tag::new(),
     }
 }
 

@@ -1,0 +1,188 @@
+//! Keys that providers publish: fetched when a message wants them, and kept.
+//!
+//! A document is asked for again once it is old, or when a message names a key that it does not have. What was good is
+//! kept for as long as nothing better can be had: a provider whose key server is down goes on being verified.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST};
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use tracing::{info, warn};
+
+use super::source::KeyMemory;
+use crate::clock::Clock;
+use crate::egress::{Pool, Roots, Url};
+use crate::rejection::Rejection;
+use crate::signature::{KeySet, Scheme};
+
+/// A document is asked for again after this long.
+const MAX_AGE: Duration = Duration::from_secs(6 * 3600);
+
+/// Nothing is asked for more often than this, whatever messages say.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// A key document has a few KiB; more than this is none.
+const MAX_DOCUMENT: usize = 256 * 1024;
+
+/// How long a message waits for a document.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// More documents than this are not kept: their URLs come from strangers.
+const MAX_DOCUMENTS: usize = 64;
+
+/// So many URLs under which nothing is known yet are asked in [`WINDOW`], over all sources.
+const MAX_FIRST_ASKS: u32 = 20;
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The documents that were fetched, by their URLs. Shared by all workers.
+#[derive(Debug, Default)]
+pub struct KeyDocuments {
+    by_url: Mutex<HashMap<String, Arc<Slot>>>,
+    /// When the window began, and how many were asked in it.
+    first_asks: Mutex<(Duration, u32)>,
+}
+
+/// One document. Whoever holds `fetching` asks for it; the others wait, or go on with the old one.
+#[derive(Debug, Default)]
+struct Slot {
+    fetching: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    document: Option<Arc<Bytes>>,
+    /// When it was fetched, and when it was last asked for, on the monotonic clock.
+    fetched: Option<Duration>,
+    tried: Option<Duration>,
+}
+
+impl State {
+    fn is_older(since: Option<Duration>, than: Duration, now: Duration) -> bool {
+        since.is_none_or(|since| now.saturating_sub(since) >= than)
+    }
+}
+
+impl KeyDocuments {
+    /// The keys at `url` as `scheme` uses them. `anew` asks again although the document is not old.
+    ///
+    /// # Errors
+    /// `KeysUnavailable` if there never was a good document and none can be had now.
+    pub async fn keys(
+        &self,
+        url: &str,
+        anew: bool,
+        scheme: &Scheme,
+        memory: &KeyMemory,
+        clock: &Clock,
+    ) -> Result<Arc<KeySet>, Rejection> {
+        let slot = self.slot(url).ok_or(Rejection::KeysUnavailable)?;
+        if slot.state().document.is_none() && !self.may_ask_first(clock.monotonic()) {
+            return Err(Rejection::KeysUnavailable);
+        }
+        let document = slot.document(url, anew, clock).await.ok_or(Rejection::KeysUnavailable)?;
+        memory.keys(&document, || KeySet::fetched(scheme, &document)).map_err(|why| {
+            warn!(%url, "The document with a provider's keys {why}");
+            Rejection::KeysUnavailable
+        })
+    }
+
+    /// False where strangers have named too many URLs lately.
+    fn may_ask_first(&self, now: Duration) -> bool {
+        let mut asks = self.first_asks.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(asks.0) >= WINDOW {
+            *asks = (now, 0);
+        }
+        asks.1 += 1;
+        asks.1 <= MAX_FIRST_ASKS
+    }
+
+    /// Room for the document at `url`. `None` if there is none, and nothing worth less.
+    fn slot(&self, url: &str) -> Option<Arc<Slot>> {
+        let mut by_url = self.by_url.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = by_url.get(url) {
+            return Some(Arc::clone(slot));
+        }
+        if by_url.len() >= MAX_DOCUMENTS {
+            // URLs under which nothing was found, and nobody is looking now.
+            by_url.retain(|_, slot| slot.state().document.is_some() || Arc::strong_count(slot) > 1);
+        }
+        if by_url.len() >= MAX_DOCUMENTS {
+            return None;
+        }
+        Some(Arc::clone(by_url.entry(url.to_owned()).or_default()))
+    }
+}
+
+impl Slot {
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The document, fetched now if there is need. `None` if there is no good one.
+    async fn document(&self, url: &str, anew: bool, clock: &Clock) -> Option<Arc<Bytes>> {
+        let wants = |state: &State| {
+            let now = clock.monotonic();
+            (anew || State::is_older(state.fetched, MAX_AGE, now)) && State::is_older(state.tried, RETRY_AFTER, now)
+        };
+        let before = self.state();
+        if !wants(&before) {
+            return before.document;
+        }
+        let _fetching = match (self.fetching.try_lock(), &before.document) {
+            (Ok(fetching), _) => fetching,
+            (Err(_), Some(document)) if !anew => return Some(Arc::clone(document)),
+            (Err(_), _) => self.fetching.lock().await,
+        };
+        let before = self.state();
+        if !wants(&before) {
+            return before.document;
+        }
+        let fetched = fetch(url).await;
+        let now = clock.monotonic();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.tried = Some(now);
+        match fetched {
+            Ok(document) => {
+                info!(%url, bytes = document.len(), "Fetched a provider's keys");
+                state.fetched = Some(now);
+                if state.document.as_ref().is_none_or(|known| **known != document) {
+                    state.document = Some(Arc::new(document));
+                }
+            }
+            Err(why) => {
+                let kept = if state.document.is_some() { "the last good ones are kept" } else { "there are none" };
+                warn!(%url, "Cannot fetch a provider's keys: {why}; {kept}");
+            }
+        }
+        state.document.clone()
+    }
+}
+
+/// The document at `url`: 200, at most [`MAX_DOCUMENT`] bytes, no redirects.
+async fn fetch(url: &str) -> anyhow::Result<Bytes> {
+    let url = Url::parse(url).map_err(anyhow::Error::msg)?;
+    let target = match &url.query {
+        Some(query) => format!("{}?{query}", url.path),
+        None => url.path.clone(),
+    };
+    let request = Request::get(target)
+        .header(HOST, url.target.host_header())
+        .header(ACCEPT, "application/json, application/x-pem-file, */*")
+        .body(Full::default())?;
+    let pool = Pool::new(url.target.clone(), Some(Roots::system()?), TIMEOUT);
+    let answer = pool.exchange(request, TIMEOUT).await?;
+    if answer.status() != StatusCode::OK {
+        anyhow::bail!("it was answered {}", answer.status());
+    }
+    let document = answer.into_body();
+    if document.is_empty() || document.len() > MAX_DOCUMENT {
+        anyhow::bail!("the answer has no body, or one above {MAX_DOCUMENT} bytes");
+    }
+    Ok(document)
+}
