@@ -6,6 +6,7 @@
 pub mod algorithm;
 mod bespoke;
 mod condition;
+pub mod coverage;
 pub mod diagnosis;
 pub mod encoding;
 pub mod event_id;
@@ -44,6 +45,7 @@ use crate::rejection::Rejection;
 use algorithm::Algorithm;
 use bespoke::Routine;
 use condition::Condition;
+use coverage::{BodyCoverage, Coverage};
 use encoding::Encoding;
 use event_id::{EventId, IdPlace};
 use fields::FieldSource;
@@ -108,6 +110,7 @@ pub struct Alternative {
     ids: Vec<IdPlace>,
     /// Headers that only its siblings read: beside this one they would make two messages of one.
     foreign: Vec<HeaderName>,
+    coverage: Coverage,
 }
 
 /// Where a signature stands.
@@ -167,13 +170,6 @@ enum Document {
     Multipart(String),
 }
 
-/// A part of a message of which one may ask whether it is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    Body,
-    Timestamp,
-}
-
 /// How many headers with a number behind their name are read.
 const MAX_NUMBERED: usize = value::MAX_CANDIDATES;
 
@@ -223,9 +219,14 @@ impl Scheme {
     /// True where the URL is signed, so that it must be known as the provider knows it.
     pub fn signs_url(&self) -> bool {
         let is_url = |source: &Source| matches!(source, Source::Url(_));
-        self.alternatives
-            .iter()
-            .any(|alternative| alternative.templates().any(|template| template.sources().into_iter().any(is_url)))
+        self.alternatives.iter().flat_map(Alternative::templates).any(|template| template.any(&is_url))
+    }
+
+    /// True where the URL may be signed: some messages say themselves what of them is.
+    pub fn may_sign_url(&self) -> bool {
+        let routine =
+            |alternative: &Alternative| matches!(alternative.mechanism, Mechanism::Bespoke(Routine::HttpMessage));
+        self.signs_url() || self.alternatives.iter().any(routine)
     }
 
     /// The parameters that it reads, each with whether it may be left out.
@@ -262,7 +263,7 @@ impl Scheme {
             return Ok(());
         };
         let text = single(headers, name)?.ok_or_else(|| Rejection::TimestampMissing(alternative.timestamp_place()))?;
-        scheme.tolerance.check(scheme.unit.parse(text)?, now)
+        scheme.tolerance.check(scheme.parse(text)?, now)
     }
 }
 
@@ -300,10 +301,7 @@ impl Alternative {
 
     /// What is signed, as the scheme writes it; `None` where no template says it.
     pub fn signed_content(&self) -> Option<String> {
-        match &self.mechanism {
-            Mechanism::Pieces { algorithm, signs, .. } if *algorithm != Algorithm::Equal => Some(signs.to_string()),
-            _ => None,
-        }
+        self.signs().map(ToString::to_string)
     }
 
     /// Where the timestamp stands and how far it may be from now.
@@ -316,89 +314,51 @@ impl Alternative {
         &self.ids
     }
 
-    /// True if the signature covers `part`.
-    pub fn covers(&self, part: Part) -> bool {
-        match part {
-            Part::Body => self.covers_body(),
-            Part::Timestamp => {
-                self.sources().contains(&&Source::Timestamp)
-                    || self
-                        .timestamp
-                        .as_ref()
-                        .and_then(|scheme| scheme.place.as_ref())
-                        .is_some_and(|place| self.covers_place(place))
-                    || matches!(self.mechanism, Mechanism::Bespoke(routine) if routine.covers_timestamp())
-            }
-        }
+    /// What the signature covers.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
-    /// True if the signature covers the id that stands at `place`.
-    pub fn covers_id(&self, place: &IdPlace) -> bool {
-        match place {
-            IdPlace::At(place @ Place::Header(_)) => self.sources().contains(&&Source::Id) || self.covers_place(place),
-            IdPlace::At(place) => self.covers_place(place),
-            // A second may see two events, signed or not: only with the body's digest is it an id.
-            IdPlace::Timestamp => false,
-        }
+    /// True if the signature covers the id that stands at `place`, one of [`Self::ids`].
+    pub fn covers_id_at(&self, place: &IdPlace) -> bool {
+        self.ids.iter().position(|known| known == place).is_some_and(|index| self.coverage.of_id(index))
     }
 
-    fn covers_body(&self) -> bool {
-        let sources = self.sources();
-        let whole = |source: &&Source| match source {
-            Source::Body | Source::Decoded => true,
-            Source::Fields(fields) => {
-                matches!(fields.from, FieldSource::Form | FieldSource::Json) && fields.picks_all()
-            }
-            _ => false,
-        };
-        sources.iter().any(whole)
-            || self.requires.iter().any(Condition::binds_body)
-            || self.place == SignaturePlace::Body
-            || match &self.mechanism {
-                Mechanism::Pieces { key, .. } => *key == KeyRole::Body,
-                Mechanism::Token(scheme) => scheme.detached,
-                Mechanism::Bespoke(routine) => routine.covers_body(),
-            }
-    }
-
-    fn covers_place(&self, place: &Place) -> bool {
-        let sources = self.sources();
-        let at = |place: &Place| sources.iter().any(|source| matches!(source, Source::At(signed) if signed == place));
-        let fields = |from: &FieldSource, name: &str| {
-            sources
-                .iter()
-                .any(|source| matches!(source, Source::Fields(fields) if fields.from == *from && fields.picks(name)))
-        };
-        at(place)
-            || match place {
-                Place::Claim(_) => true,
-                Place::Form(name) => fields(&FieldSource::Form, name) || self.covers_every_byte(),
-                Place::Json(pointer) => fields(&FieldSource::Json, &pointer.steps()[0]) || self.covers_every_byte(),
-                Place::Query(name) => {
-                    fields(&FieldSource::Query, name)
-                        || sources.iter().any(|source| matches!(source, Source::Url(part) if part.has_query()))
-                }
-                Place::Header(_) | Place::Value(_) => false,
-            }
-    }
-
-    /// True if not a byte of the body may change; sorted fields leave some of them open.
-    fn covers_every_byte(&self) -> bool {
-        let sources = self.sources();
-        self.covers_body() && !sources.iter().any(|source| matches!(source, Source::Fields(_)))
-    }
-
-    /// Everything that is signed, or compared with what is.
-    fn sources(&self) -> Vec<&Source> {
-        self.templates().flat_map(Template::sources).collect()
-    }
-
-    fn templates(&self) -> impl Iterator<Item = &Template> {
-        let signs = match &self.mechanism {
+    /// What the signature is made over; `None` where no template says it.
+    fn signs(&self) -> Option<&Template> {
+        match &self.mechanism {
             Mechanism::Pieces { algorithm, signs, .. } if *algorithm != Algorithm::Equal => Some(signs),
             _ => None,
+        }
+    }
+
+    /// Every template of the scheme.
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.signs().into_iter().chain(self.requires.iter().chain(&self.when).flat_map(|condition| &condition.is))
+    }
+
+    /// True if it reads the form that the body is.
+    fn reads_form(&self) -> bool {
+        let form = |place: &Place| matches!(place, Place::Form(_));
+        self.reads_any(form, FieldSource::Form)
+    }
+
+    /// True if it reads the JSON that the body is.
+    fn reads_json(&self) -> bool {
+        let json = |place: &Place| matches!(place, Place::Json(_));
+        self.for_each.is_some() || self.reads_any(json, FieldSource::Json)
+    }
+
+    fn reads_any(&self, is: fn(&Place) -> bool, fields: FieldSource) -> bool {
+        let of_template = |source: &Source| match source {
+            Source::At(place) => is(place),
+            Source::Fields(known) => known.from == fields,
+            _ => false,
         };
-        signs.into_iter().chain(self.requires.iter().flat_map(|condition| &condition.is))
+        matches!(&self.place, SignaturePlace::At(place) if is(place))
+            || self.timestamp.as_ref().and_then(|scheme| scheme.place.as_ref()).is_some_and(is)
+            || self.when.iter().chain(&self.requires).any(|condition| is(&condition.place))
+            || self.templates().any(|template| template.any(&of_template))
     }
 
     /// How many bytes a signature has, where every one has as many.
@@ -463,20 +423,49 @@ impl Alternative {
     }
 
     /// The JSON of a message that pointers point into.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` where an upstream might read the body otherwise than this scheme does.
     fn document<'a>(&self, head: Head<'a>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
-        match &self.document {
-            Document::Body => Ok(Cow::Borrowed(body)),
+        let wrong = |why: &str| Err(Rejection::SignatureMalformed(why.to_owned()));
+        let no_form = || Err(Rejection::SignatureMissing("the body is not called the form that has it".into()));
+        let kind = single(head.headers, &http::header::CONTENT_TYPE)?.unwrap_or_default();
+        let media = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_form = media == "application/x-www-form-urlencoded";
+        let is_multipart = media.starts_with("multipart/");
+        let document = match &self.document {
+            Document::Body => Cow::Borrowed(body),
+            Document::Form(_) if !is_form => return no_form(),
             Document::Form(name) => match form::find(body, name) {
-                Found::Once(Cow::Borrowed(text)) => Ok(Cow::Borrowed(text.as_bytes())),
-                Found::Once(Cow::Owned(text)) => Ok(Cow::Owned(text.into_bytes())),
-                Found::Nothing => Ok(Cow::Borrowed(&[])),
-                Found::Repeated => Err(Rejection::HeaderConflict(format!("form field {name} is repeated"))),
+                Found::Once(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+                Found::Once(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+                Found::Nothing => Cow::Borrowed(&[][..]),
+                Found::Repeated => return Err(Rejection::HeaderConflict(format!("form field {name} is repeated"))),
             },
-            Document::Multipart(name) => {
-                let kind = single(head.headers, &http::header::CONTENT_TYPE)?.unwrap_or_default();
-                Ok(Cow::Borrowed(form::multipart(kind, body, name).unwrap_or_default()))
+            Document::Multipart(_) if media != "multipart/form-data" => return no_form(),
+            Document::Multipart(name) => match form::multipart(kind, body, name) {
+                Some(part) => Cow::Borrowed(part),
+                None => return wrong("the multipart form does not have the part once"),
+            },
+        };
+        // Where every byte is signed, how the upstream reads them is its own affair.
+        if self.coverage.body == BodyCoverage::Bytes {
+            return Ok(document);
+        }
+        if self.reads_form() && !is_form && !body.is_empty() {
+            return no_form();
+        }
+        if self.reads_json() {
+            if self.document == Document::Body && (is_form || is_multipart) {
+                return Err(Rejection::SignatureMissing(
+                    "the body is called a form, and not the JSON that has it".into(),
+                ));
+            }
+            if !json::is_unambiguous(&document) {
+                return wrong("the body is not one JSON text in which no object has a name twice");
             }
         }
+        Ok(document)
     }
 
     fn timestamp_place(&self) -> String {
@@ -491,9 +480,9 @@ impl Alternative {
         context: &Context<'a, 's>,
         timestamp: Option<&str>,
     ) -> Result<Option<EventId<'a>>, Rejection> {
-        for place in &self.ids {
+        for (index, place) in self.ids.iter().enumerate() {
             if let Some((kind, text)) = place.read(context, timestamp)? {
-                return Ok(Some(EventId { kind, text, signed: self.covers_id(place) }));
+                return Ok(Some(EventId { kind, text, signed: self.coverage.of_id(index) }));
             }
         }
         Ok(None)

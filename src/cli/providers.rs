@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::{FAILURE, print};
 use crate::quantity::format_duration;
-use crate::signature::Part;
 use crate::signature::preset::Preset;
 
 /// All of them, a line each.
@@ -47,7 +46,7 @@ fn describe(preset: &Preset) -> String {
         line("signature", &format!("{} in {alternative}{name}", alternative.computation()));
         if let Some(timestamp) = alternative.timestamp() {
             let place = timestamp.place.as_ref().map_or("the signature's value".to_owned(), ToString::to_string);
-            let signed = if alternative.covers(Part::Timestamp) { "signed" } else { "not signed" };
+            let signed = if alternative.coverage().timestamp { "signed" } else { "not signed" };
             let tolerance = timestamp
                 .tolerance
                 .past
@@ -56,7 +55,7 @@ fn describe(preset: &Preset) -> String {
         }
         for place in alternative.ids() {
             let signed =
-                if alternative.covers_id(place) { "signed" } else { "not signed, counts with the body's digest" };
+                if alternative.covers_id_at(place) { "signed" } else { "not signed, counts with the body's digest" };
             line("event id", &format!("{place}, {signed}"));
         }
     }

@@ -100,7 +100,7 @@ pub fn read(
     };
     let authorization = authorization.map(|(authorization, _)| authorization);
     let proof = read_proof(reader, &profile, Keys { named, params, max_body }, &allow, authorization.as_ref());
-    if public_url.is_some() && !profile.scheme.signs_url() {
+    if public_url.is_some() && !profile.scheme.may_sign_url() {
         reader.fault(reader.place_of("public_url"), "public_url: this provider does not sign the URL, leave it out");
     }
 

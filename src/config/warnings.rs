@@ -7,8 +7,8 @@ use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
 use crate::gateway::source::{Proof, Source};
 use crate::quantity::format_duration;
+use crate::signature::Scheme;
 use crate::signature::profile::{Profile, ReplayGuard};
-use crate::signature::{Part, Scheme};
 
 /// The warnings about one source, each with the number or the word to write.
 pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settings: &Settings) -> Vec<Fault> {
@@ -33,6 +33,10 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
                 format_duration(hours_above(span)),
             ),
         );
+    }
+    if source.public_url.is_none() && profile.scheme.signs_url() {
+        let text = "the URL is signed and public_url is not set: it is taken from each request, so a message that was signed for another host can be sent here with its name; write public_url = \"https://…\" as the provider has it";
+        warn("provider", text.to_owned());
     }
     match &source.dedup {
         None => {
@@ -106,7 +110,7 @@ pub fn replay_window(source: &Source) -> String {
     let bound = scheme
         .alternatives()
         .iter()
-        .all(|alternative| alternative.ids().iter().all(|place| alternative.covers_id(place)));
+        .all(|alternative| alternative.ids().iter().all(|place| alternative.covers_id_at(place)));
     match scheme.tolerance() {
         Some(tolerance) if signed => {
             format!(
@@ -120,13 +124,16 @@ pub fn replay_window(source: &Source) -> String {
         Some(_) => format!(
             "the timestamp is not signed: a captured request is kept out only by dedup; events are {remembered}"
         ),
+        None if !bound && guard != Some(ReplayGuard::Enforce) => format!(
+            "there is no timestamp, and the event id is not signed: a captured body can be sent again under another id; events are {remembered}; replay_guard = \"enforce\" would refuse it"
+        ),
         None => format!("there is no timestamp: a captured request is kept out only by dedup; events are {remembered}"),
     }
 }
 
 /// True if a captured message cannot be given another time.
 fn signs_timestamp(scheme: &Scheme) -> bool {
-    scheme.alternatives().iter().all(|alternative| alternative.covers(Part::Timestamp))
+    scheme.alternatives().iter().all(|alternative| alternative.coverage().timestamp)
 }
 
 /// The next whole hour above a span, and one more for the deliveries themselves.

@@ -192,7 +192,7 @@ impl Source {
     pub fn public_base<'r>(&'r self, parts: &Parts, via: &Via) -> Cow<'r, str> {
         match (&self.public_url, &self.proof) {
             (Some(url), _) => Cow::Borrowed(url),
-            (None, Proof::Signature(verifier)) if verifier.scheme().signs_url() => {
+            (None, Proof::Signature(verifier)) if verifier.scheme().may_sign_url() => {
                 let scheme = via.proto.to_str().unwrap_or_default();
                 let host = via.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();
                 Cow::Owned(format!("{scheme}://{host}{}", parts.uri.path()))

@@ -11,13 +11,14 @@ use super::source::{Proof, Source};
 use crate::clock::UnixTime;
 use crate::dedup::{ClaimKeys, DedupKey, KeyMaker};
 use crate::rejection::Rejection;
-use crate::signature::KeySet;
+use crate::signature::coverage::BodyCoverage;
 use crate::signature::encoding::encode_hex;
 use crate::signature::event_id::{EventId, IdKind};
 use crate::signature::header::single;
 use crate::signature::json;
 use crate::signature::place::Contents;
-use crate::signature::profile::{DedupPolicy, MissingId, ReplayGuard};
+use crate::signature::profile::{DedupPolicy, DigestOf, MissingId, ReplayGuard};
+use crate::signature::{KeySet, Verifier};
 
 /// A request whose signature, time and event id are good. Only [`verify`] makes one.
 #[derive(Debug)]
@@ -96,7 +97,9 @@ pub fn verify(
 ) -> Result<Verified, (Box<Received>, Rejection)> {
     match judge(source, &received, now, keys, fetched) {
         Ok(Judgement { key, alternative, event_id, claim }) => {
-            let verified_by = source.verified_by[key].clone();
+            // Fetched keys have one name for all of them.
+            let verified_by = source.verified_by.get(key).or(source.verified_by.first());
+            let verified_by = verified_by.expect("a source has at least one").clone();
             Ok(Verified { received, verified_by, event_id, alternative, claim })
         }
         Err(rejection) => Err((Box::new(received), rejection)),
@@ -131,7 +134,14 @@ fn judge(
         }
     };
     cross_check(source, headers, body)?;
-    let identity = Identity { id, body, digest: None };
+    let of = match (&source.proof, alternative, &source.dedup) {
+        (Proof::Signature(verifier), Some(alternative), Some(policy)) => {
+            let meaning = verifier.scheme().alternatives()[alternative].coverage().body == BodyCoverage::Meaning;
+            (meaning || policy.digest == DigestOf::Signed).then_some((verifier, alternative))
+        }
+        _ => None,
+    };
+    let identity = Identity { id, received, of, digest: None };
     let (event_id, claim) = match &source.dedup {
         Some(policy) => identity.claim(&source.name, policy, keys)?,
         None => (identity.id.as_ref().map(|id| visible(&id.text)), None),
@@ -154,17 +164,25 @@ fn cross_check(source: &Source, headers: &HeaderMap, body: &[u8]) -> Result<(), 
 /// By what an event is told from others: its id, its body's digest, or both.
 struct Identity<'a> {
     id: Option<EventId<'a>>,
-    body: &'a [u8],
+    received: &'a Received,
+    /// The digest is that of the signed bytes under this alternative, not the body's.
+    of: Option<(&'a Verifier, usize)>,
     digest: Option<[u8; 32]>,
 }
 
 impl Identity<'_> {
     fn digest(&mut self) -> [u8; 32] {
-        *self.digest.get_or_insert_with(|| Sha256::digest(self.body).into())
+        *self.digest.get_or_insert_with(|| {
+            let received = self.received;
+            let signed = self.of.and_then(|(verifier, alternative)| {
+                verifier.signed_digest(alternative, received.head(), &received.body)
+            });
+            signed.unwrap_or_else(|| body_digest(received))
+        })
     }
 
     fn keys(&self, key: DedupKey, guard: Option<DedupKey>) -> ClaimKeys {
-        ClaimKeys { key, guard, fingerprint: xxh3_64(self.body) }
+        ClaimKeys { key, guard, fingerprint: xxh3_64(&self.received.body) }
     }
 
     /// The event's id as the upstream sees it, and what the event is remembered by.
@@ -211,6 +229,15 @@ impl Identity<'_> {
     }
 }
 
+/// The body's digest. A request without a body is told from others by its method and query.
+fn body_digest(received: &Received) -> [u8; 32] {
+    if !received.body.is_empty() {
+        return Sha256::digest(&received.body).into();
+    }
+    let query = received.parts.uri.query().unwrap_or_default();
+    Sha256::digest(format!("{}?{query}", received.parts.method)).into()
+}
+
 fn kind_tag(kind: IdKind) -> &'static [u8] {
     match kind {
         IdKind::Header => b"header",
@@ -245,6 +272,8 @@ fn visible(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::receive::{Budget, Share};
+    use bytes::Bytes;
     use std::time::Duration;
 
     fn claim(
@@ -254,8 +283,12 @@ mod tests {
         replay_guard: ReplayGuard,
     ) -> Option<(String, ClaimKeys)> {
         let id = id.map(|(kind, text, signed)| EventId { kind, text: Cow::Borrowed(text), signed });
-        let identity = Identity { id, body: body.as_bytes(), digest: None };
-        let policy = DedupPolicy { missing_id, replay_guard, ttl: Duration::from_secs(1) };
+        let (parts, ()) = http::Request::post("/").body(()).expect("a request").into_parts();
+        let share = Share::of(&Budget::new(0));
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let received = Received { parts, body, public_base: String::new(), claimed: None, share };
+        let identity = Identity { id, received: &received, of: None, digest: None };
+        let policy = DedupPolicy { missing_id, replay_guard, ttl: Duration::from_secs(1), digest: DigestOf::Body };
         let (shown, claim) = identity.claim("s", &policy, &KeyMaker::new(b"k")).ok()?;
         Some((shown?.to_str().ok()?.to_owned(), claim?))
     }

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
+use super::json;
 use super::place::{Context, Place};
 use super::template::{Inputs, Source, Template};
 use crate::rejection::Rejection;
@@ -56,30 +59,38 @@ impl Condition {
         })
     }
 
-    /// True if it compares with the body.
-    pub fn binds_body(&self) -> bool {
-        self.is.iter().any(|is| is.has(&Source::Body) || is.has(&Source::Decoded))
-    }
-
     fn judge<'s, 'a: 's>(&'s self, context: &Context<'a, 's>, inputs: Inputs<'s>) -> Result<Verdict, Rejection> {
         let unset = |is: &Template| is.params().iter().any(|(name, _)| context.params.values(name).is_empty());
-        if !self.is.is_empty() && self.is.iter().all(unset) {
+        let may_be_unset = |is: &Template| is.params().iter().all(|(_, optional)| *optional);
+        if !self.is.is_empty() && self.is.iter().all(|is| unset(is) && may_be_unset(is)) {
             return Ok(Verdict::Holds);
         }
         let Some(found) = self.place.read(context)? else { return Ok(Verdict::Absent) };
         if self.is.is_empty() {
             return Ok(if found.is_empty() { Verdict::Absent } else { Verdict::Holds });
         }
+        let list: Vec<Cow<'_, str>> = match &self.place {
+            Place::Claim(pointer) => {
+                let value =
+                    json::find(context.claims, pointer).map(RawValue::get).filter(|value| value.starts_with('['));
+                value.and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
         let mut holds = false;
         for is in self.is.iter().filter(|is| !unset(is)) {
             match is.params().as_slice() {
                 // A parameter may be a list.
                 [(name, _)] if is.sources().len() == 1 => {
-                    holds |= context.params.values(name).iter().any(|value| self.is_or_has(&found, value.as_bytes()));
+                    holds |= context
+                        .params
+                        .values(name)
+                        .iter()
+                        .any(|value| Self::is_or_has(&found, &list, value.as_bytes()));
                 }
                 _ => {
                     let expected = is.resolve(context, inputs)?.concat();
-                    holds |= self.is_or_has(&found, &expected);
+                    holds |= Self::is_or_has(&found, &list, &expected);
                 }
             }
         }
@@ -87,11 +98,7 @@ impl Condition {
     }
 
     /// True if what was found is `expected`. A claim may be a list, one of which is enough (RFC 7519, 4.1.3).
-    fn is_or_has(&self, found: &str, expected: &[u8]) -> bool {
-        if matches!(self.place, Place::Claim(_)) && found.starts_with('[') {
-            let list: Result<Vec<Cow<'_, str>>, _> = serde_json::from_str(found);
-            return list.is_ok_and(|list| list.iter().any(|found| found.as_bytes() == expected));
-        }
-        found.as_bytes() == expected
+    fn is_or_has(found: &str, list: &[Cow<'_, str>], expected: &[u8]) -> bool {
+        found.as_bytes() == expected || list.iter().any(|found| found.as_bytes() == expected)
     }
 }

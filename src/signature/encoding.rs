@@ -82,7 +82,11 @@ pub fn decode_hex(text: &[u8]) -> Option<Tag> {
     if !text.len().is_multiple_of(2) || text.len() > 2 * MAX_TAG_LEN {
         return None;
     }
-    text.chunks_exact(2).map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect()
+    let mut bytes = Tag::from_elem(0, text.len() / 2);
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
 }
 
 fn nibble(digit: u8) -> Option<u8> {

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use http::HeaderName;
+
 use super::form;
+use super::header::single;
 use super::json;
 use super::place::{Context, Place};
 use super::template::{Inputs, Source, Template};
@@ -14,9 +17,11 @@ pub struct Fields {
     pub from: FieldSource,
     /// Only these; all where it is empty.
     pub only: Vec<String>,
-    /// Only those whose name begins with this.
+    /// Only those whose name begins with this, in either case.
     pub prefix: String,
     pub except: Vec<String>,
+    /// Headers that must be in the list, in lower case: what is checked beside the signature must be under it.
+    pub required: Vec<String>,
     /// True if a field without a value is left out.
     pub skip_empty: bool,
     /// True if a field that is there twice with one value counts once.
@@ -95,12 +100,34 @@ impl Each {
         }
         Ok(Self { parts })
     }
+
+    /// What stands between name and value; empty where nothing does.
+    fn between(&self) -> &str {
+        let name = self.parts.iter().position(|part| *part == EachPart::Name);
+        match name.and_then(|at| self.parts.get(at + 1)) {
+            Some(EachPart::Literal(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// True if a field's name is written too.
+    pub fn has_name(&self) -> bool {
+        self.parts.contains(&EachPart::Name)
+    }
 }
+
+/// More headers than this are never signed by name.
+const MAX_HEADERS: usize = 64;
 
 /// More fields than this are refused: a body of separators would cost far more memory than it has bytes.
 const MAX_FIELDS: usize = 1024;
 
 type Field<'f> = (Cow<'f, str>, Cow<'f, str>);
+
+/// Case is no difference: a field that an upstream may take for one of them must be signed with them.
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(prefix))
+}
 
 impl Fields {
     /// What they are made from, as far as a template's pieces go.
@@ -111,11 +138,24 @@ impl Fields {
         }
     }
 
+    /// True if `test` is true of any of [`Self::sources`].
+    pub fn any(&self, test: &impl Fn(&Source) -> bool) -> bool {
+        matches!(&self.from, FieldSource::Texts(texts) if texts.iter().any(|text| text.any(test)))
+    }
+
     /// True if the field called `name` is among them, were it there.
     pub fn picks(&self, name: &str) -> bool {
         (self.only.is_empty() || self.only.iter().any(|known| known == name))
-            && name.starts_with(self.prefix.as_str())
+            && (self.prefix.is_empty() || has_prefix(name, &self.prefix))
             && !self.except.iter().any(|known| known == name)
+    }
+
+    /// True if a value holds what separates two fields, and then what separates a name from its value.
+    fn could_be_two(&self, value: &str) -> bool {
+        let between = self.each.between();
+        !self.join.is_empty()
+            && !between.is_empty()
+            && value.split_once(self.join.as_str()).is_some_and(|(_, rest)| rest.contains(between))
     }
 
     /// True if every field is among them but those that are left out by name.
@@ -183,14 +223,23 @@ impl Fields {
                 None => return Ok(None),
             },
             FieldSource::Headers { names, separator } => {
-                let Some(names) = names.read(context)? else { return Ok(None) };
-                let mut fields = Vec::new();
-                for name in names.split(*separator).map(|name| name.trim().to_ascii_lowercase()) {
-                    let header = name.parse().map_err(|_| {
-                        Rejection::SignatureMalformed("the list of signed headers has what is no header".into())
-                    })?;
-                    let Some(value) = Place::Header(header).read_contents(contents)? else { return Ok(None) };
-                    fields.push((Cow::Owned(name), Cow::Owned(value.trim().to_owned())));
+                let wrong = |why: &str| Rejection::SignatureMalformed(format!("the list of signed headers {why}"));
+                let Some(listed) = names.read(context)? else { return Ok(None) };
+                let mut fields: Vec<Field<'s>> = Vec::new();
+                for name in listed.split(*separator).map(|name| name.trim().to_ascii_lowercase()) {
+                    let header: HeaderName = name.parse().map_err(|_| wrong("has what is no header"))?;
+                    if fields.len() == MAX_HEADERS || fields.iter().any(|(known, _)| *known == name) {
+                        return Err(wrong("is too long, or has one twice"));
+                    }
+                    let Some(value) = single(contents.head.headers, &header)? else { return Ok(None) };
+                    if self.could_be_two(value) {
+                        return Err(wrong("has one whose value could be read as two"));
+                    }
+                    fields.push((Cow::Owned(name), Cow::Borrowed(value.trim())));
+                }
+                if let Some(missing) = self.required.iter().find(|name| !fields.iter().any(|(known, _)| known == *name))
+                {
+                    return Err(wrong(&format!("lacks {missing}")));
                 }
                 fields
             }

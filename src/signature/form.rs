@@ -46,14 +46,15 @@ pub fn find<'a>(form: &'a [u8], name: &str) -> Found<'a> {
     found
 }
 
-/// The content of the part called `name` of a `multipart/form-data` body.
+/// The content of the one part called `name` of a `multipart/form-data` body. `None` if there is none, or a second one.
 ///
 /// Source: RFC 7578. Only what names the part is read of its headers.
 pub fn multipart<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let boundary = parameter(content_type, "boundary")?;
     let delimiter = format!("\r\n--{boundary}");
     let mut rest = body.strip_prefix(&delimiter.as_bytes()[2..])?;
-    loop {
+    let mut found = None;
+    while !rest.starts_with(b"--") {
         rest = rest.strip_prefix(b"\r\n")?;
         let end = find_bytes(rest, delimiter.as_bytes())?;
         let (part, after) = (&rest[..end], &rest[end + delimiter.len()..]);
@@ -64,11 +65,12 @@ pub fn multipart<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&
                 field.eq_ignore_ascii_case("content-disposition") && parameter(value, "name") == Some(name)
             })
         });
-        if names_it {
-            return Some(&part[blank + 4..]);
+        if names_it && found.replace(&part[blank + 4..]).is_some() {
+            return None;
         }
         rest = after;
     }
+    found
 }
 
 /// A parameter of a header's value, as in `form-data; name="json"`.
@@ -108,6 +110,12 @@ mod tests {
         let body = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x\r\ncontent-disposition: form-data; name=\"json\"\r\nContent-Type: application/json\r\n\r\n{\"b\":2}\r\n--x--\r\n";
         assert_eq!(multipart("multipart/form-data; boundary=x", body, "json"), Some(&b"{\"b\":2}"[..]));
         assert_eq!(multipart("multipart/form-data; boundary=\"x\"", body, "a"), Some(&b"1"[..]));
+        let twice = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n2\r\n--x--";
+        assert_eq!(
+            multipart("multipart/form-data; boundary=x", twice, "a"),
+            None,
+            "which one counts is anyone's guess"
+        );
         assert_eq!(multipart("multipart/form-data; boundary=x", body, "c"), None);
         assert_eq!(multipart("multipart/form-data; boundary=y", body, "a"), None);
         assert_eq!(multipart("multipart/form-data", body, "a"), None);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
@@ -19,18 +19,34 @@ pub fn inflate<'a>(headers: &HeaderMap, body: &'a [u8], max: usize) -> Result<Co
     match single(headers, &CONTENT_ENCODING)? {
         None => Ok(Cow::Borrowed(body)),
         Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(Cow::Borrowed(body)),
-        Some(coding) if coding.eq_ignore_ascii_case("gzip") => read(GzDecoder::new(body), max),
-        Some(coding) if coding.eq_ignore_ascii_case("deflate") => read(ZlibDecoder::new(body), max),
+        Some(coding) if coding.eq_ignore_ascii_case("gzip") => {
+            let mut decoder = GzDecoder::new(body);
+            let decoded = read(&mut decoder, max)?;
+            whole(decoded, decoder.get_ref())
+        }
+        Some(coding) if coding.eq_ignore_ascii_case("deflate") => {
+            let mut decoder = ZlibDecoder::new(body);
+            let decoded = read(&mut decoder, max)?;
+            whole(decoded, decoder.get_ref())
+        }
         Some(_) => Err(Rejection::SignatureMalformed("the body's Content-Encoding is none we know".into())),
     }
 }
 
-fn read<'a>(decoder: impl Read, max: usize) -> Result<Cow<'a, [u8]>, Rejection> {
+/// What was decoded, if nothing is left behind it: some receivers read on there, and others do not.
+fn whole<'a>(decoded: Vec<u8>, left: &[u8]) -> Result<Cow<'a, [u8]>, Rejection> {
+    if left.is_empty() {
+        return Ok(Cow::Owned(decoded));
+    }
+    Err(Rejection::SignatureMalformed("something follows the compressed body".into()))
+}
+
+fn read(decoder: impl Read, max: usize) -> Result<Vec<u8>, Rejection> {
     let mut decoded = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     match decoder.take(limit).read_to_end(&mut decoded) {
         Ok(_) if decoded.len() > max => Err(Rejection::BodyTooLarge),
-        Ok(_) => Ok(Cow::Owned(decoded)),
+        Ok(_) => Ok(decoded),
         Err(_) => Err(Rejection::SignatureMalformed("the body is not what its Content-Encoding says".into())),
     }
 }
@@ -63,6 +79,9 @@ mod tests {
     #[test]
     fn a_body_that_is_not_what_its_header_says_is_refused() {
         assert_eq!(decoded("identity", b"x", 9), Ok(b"x".to_vec()));
+        let twice = [gzip(b"x"), gzip(b"y")].concat();
+        assert!(decoded("gzip", &twice, 9).is_err(), "two members");
+        assert!(decoded("gzip", &[gzip(b"x"), b"y".to_vec()].concat(), 9).is_err(), "trailing bytes");
         for (coding, body) in [("gzip", &b"x"[..]), ("deflate", b"x"), ("br", b"x"), ("gzip", &gzip(b"xyz")[..20])] {
             assert!(matches!(decoded(coding, body, 9), Err(Rejection::SignatureMalformed(_))), "{coding}");
         }

@@ -1,6 +1,7 @@
 //! One value of a JSON document, found without building the document.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -112,6 +113,73 @@ pub fn members(document: &[u8]) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
 /// The items of the array at `pointer`. `None` if there is none.
 pub fn items<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Vec<&'a RawValue>> {
     serde_json::from_str(find(document, pointer)?.get()).ok()
+}
+
+/// True if `document` is one JSON text that every parser reads alike: no object has two names that are equal, or that
+/// differ only in the case of ASCII letters, which some parsers take for equal.
+pub fn is_unambiguous(document: &[u8]) -> bool {
+    let mut deserializer = serde_json::Deserializer::from_slice(document);
+    Unambiguous.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
+}
+
+/// Reads a value whose objects have each name once.
+struct Unambiguous;
+
+impl<'a> DeserializeSeed<'a> for Unambiguous {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Unambiguous {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some(mut name) = map.next_key::<String>()? {
+            name.make_ascii_lowercase();
+            if names.len() == MAX_MEMBERS || !names.insert(name) {
+                return Err(A::Error::custom("a name is there twice, or there are too many"));
+            }
+            map.next_value_seed(Self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
 }
 
 /// Follows `steps` and leaves what it reaches in `found`.
@@ -238,6 +306,24 @@ mod tests {
         let pointer = Pointer::parse("/x").expect("a pointer");
         assert_eq!(items(br#"{"x":[1,"2"]}"#, &pointer).map(|items| items.len()), Some(2));
         assert!(items(br#"{"x":{}}"#, &pointer).is_none());
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_differently_is_found() {
+        for good in ["{}", "[1,-2.5,true,null,\"x\"]", r#"{"a":{"b":1},"c":[{"b":2}]}"#] {
+            assert!(is_unambiguous(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"a":1,"A":2}"#,
+            r#"[{"x":{"a":1,"a":2}}]"#,
+            "{} x",
+            "",
+            "{\"a\":\"\\ud800\"}",
+        ] {
+            assert!(!is_unambiguous(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]

@@ -132,6 +132,8 @@ fn keys_len_one(public: &Result<Vec<PublicKey>, &'static str>) -> bool {
     public.as_ref().map_or(1, Vec::len) == 1
 }
 
+const PUBLIC: &str = "is a public key, which anybody may know, and this algorithm wants a secret";
+
 const WRONG_KIND: &str = "is a key for another algorithm";
 
 impl Keyed {
@@ -142,6 +144,7 @@ impl Keyed {
             Mechanism::Pieces { algorithm, .. } if algorithm.is_asymmetric() => public
                 .and_then(|key| key.verifying(*algorithm, EcdsaForm::Der))
                 .map_or(wrong_kind, |key| Self::Public(Arc::new(key))),
+            Mechanism::Pieces { .. } if PublicKey::is_one(secret.expose()) => Self::Unusable(PUBLIC),
             Mechanism::Pieces { algorithm, key: role, .. } => match alternative.secret.derive(secret) {
                 Err(why) => Self::Unusable(why),
                 Ok(derived) => match (algorithm, role) {

@@ -41,6 +41,17 @@ pub struct DedupPolicy {
     pub replay_guard: ReplayGuard,
     /// How long a finished event is remembered.
     pub ttl: Duration,
+    /// By which digest an event is told that has no id, or none that is signed.
+    pub digest: DigestOf,
+}
+
+/// What an event's digest is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestOf {
+    /// The body; what is signed where a body can be written in several ways under one signature.
+    Body,
+    /// What is signed, although that is not all of the body.
+    Signed,
 }
 
 /// What an event without an id gets.
@@ -158,12 +169,18 @@ pub fn read_methods(reader: &Reader<'_>) -> Option<Vec<Method>> {
 
 impl DedupPolicy {
     fn read(reader: Option<Reader<'_>>) -> Self {
-        let mut policy =
-            Self { missing_id: MissingId::Digest, replay_guard: ReplayGuard::Report, ttl: Duration::from_secs(86_400) };
+        let mut policy = Self {
+            missing_id: MissingId::Digest,
+            replay_guard: ReplayGuard::Report,
+            ttl: Duration::from_secs(86_400),
+            digest: DigestOf::Body,
+        };
         if let Some(reader) = reader {
             policy.missing_id = reader.choice("missing_id", &MissingId::WORDS).unwrap_or(policy.missing_id);
             policy.replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS).unwrap_or(policy.replay_guard);
             policy.ttl = reader.parse("ttl", parse_duration).unwrap_or(policy.ttl);
+            let words = [("body", DigestOf::Body), ("signed", DigestOf::Signed)];
+            policy.digest = reader.choice("digest", &words).unwrap_or(policy.digest);
             reader.finish();
         }
         policy

@@ -18,12 +18,13 @@ pub enum KeySource {
     Message { place: Place, hosts: Vec<HostPattern>, path_ends: String },
 }
 
-/// A host, in which `*` stands for one label, as in `sns.*.amazonaws.com`.
+/// A host, in which `{region}` stands for the name of an AWS region, as in `sns.{region}.amazonaws.com`. Any other wildcard
+/// would let in hosts that belong to strangers: a bucket may be called `sns` (`sns.s3.amazonaws.com`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern(String);
 
 impl HostPattern {
-    /// Reads a pattern of at least three labels, the last two of them plain.
+    /// Reads a host of at least two labels.
     ///
     /// # Errors
     /// What is wrong with it, as a fragment.
@@ -32,20 +33,36 @@ impl HostPattern {
         let plain = |label: &&str| {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
-        let pinned = labels.iter().rev().take(2).all(plain);
-        if labels.len() < 2 || !pinned || !labels.iter().all(|label| *label == "*" || plain(label)) {
-            return Err(format!(
-                "\"{text}\" is not a host whose last two labels are plain, for example \"sns.*.amazonaws.com\""
-            ));
+        if labels.len() < 2 || !labels.iter().all(|label| *label == REGION || plain(label)) {
+            return Err(format!("\"{text}\" is not a host in lower case, for example \"keys.example.com\""));
         }
         Ok(Self(text.to_owned()))
     }
 
     fn matches(&self, host: &str) -> bool {
-        let plain = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let (wanted, found) = (self.0.split('.'), host.split('.'));
         wanted.clone().count() == found.clone().count()
-            && wanted.zip(found).all(|(wanted, found)| if wanted == "*" { plain(found) } else { wanted == found })
+            && wanted
+                .zip(found)
+                .all(|(wanted, found)| if wanted == REGION { is_region(found) } else { wanted == found })
+    }
+}
+
+const REGION: &str = "{region}";
+
+/// As `us-east-1`, `us-gov-west-1`, `cn-north-1`.
+fn is_region(label: &str) -> bool {
+    let parts: Vec<&str> = label.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    match parts.as_slice() {
+        [first, middle @ .., last] if !middle.is_empty() => {
+            first.len() == 2
+                && letters(first)
+                && middle.iter().all(letters)
+                && (1..=2).contains(&last.len())
+                && last.bytes().all(|b| b.is_ascii_digit())
+        }
+        _ => false,
     }
 }
 
@@ -82,7 +99,7 @@ mod tests {
 
     fn allowed(url: &str) -> bool {
         let place = Place::Json(Pointer::member("u"));
-        let hosts = vec![HostPattern::parse("sns.*.amazonaws.com").expect("a pattern")];
+        let hosts = vec![HostPattern::parse("sns.{region}.amazonaws.com").expect("a pattern")];
         let keys = RemoteKeys { source: KeySource::Message { place, hosts, path_ends: ".pem".into() } };
         let headers = http::HeaderMap::new();
         let head = Head { method: "POST", url: PublicUrl::split("https://x/"), headers: &headers };
@@ -102,6 +119,9 @@ mod tests {
             "https://sns.us-east-1.amazonaws.com:444/x.pem",
             "https://u@sns.us-east-1.amazonaws.com/x.pem",
             "https://sns.us-east-1.amazonaws.com/x.pem?y",
+            "https://sns.s3.amazonaws.com/x.pem",
+            "https://sns.s3-us-west-2.amazonaws.com/x.pem",
+            "https://sns.us-east-1a.amazonaws.com/x.pem",
             "https://sns.us-east-1.amazonaws.com/../x.pem",
             "https://sns.us-east-1.amazonaws.com/x.txt",
             "https://sns.us-east-1.amazonaws.com",
@@ -114,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_pattern_pins_the_end_of_the_name() {
-        for bad in ["*", "*.com", "a.*.com", "", "A.b.c", "a..b", "amazonaws"] {
+        for bad in ["*", "*.com", "a.*.com", "", "A.b.c", "a..b", "amazonaws", "a.{zone}.c"] {
             assert!(HostPattern::parse(bad).is_err(), "{bad}");
         }
         assert!(HostPattern::parse("keys.example.com").is_ok());

@@ -16,7 +16,8 @@ use super::timestamp::{TimeUnit, TimestampScheme, Tolerance};
 use super::token::{TokenAlgorithm, TokenScheme};
 use super::value::ValueSyntax;
 use super::{
-    Alternative, Choice, Document, Encoding, KeyId, KeyRole, Mechanism, Routine, Scheme, SecretForm, SignaturePlace,
+    Alternative, BodyCoverage, Choice, Coverage, Document, Encoding, KeyId, KeyRole, Mechanism, Routine, Scheme,
+    SecretForm, SignaturePlace,
 };
 use crate::document::{self, Faults, Node, Reader, Table, Value};
 use crate::quantity::parse_duration;
@@ -135,6 +136,7 @@ impl Alternative {
         let checks = Checks { unsigned_body, unseparated };
 
         let timestamp = document.table("timestamp").and_then(|reader| read_timestamp(reader, value.as_ref()));
+        let timestamp = timestamp.map(|scheme| TimestampScheme { fixed_width: unseparated, ..scheme });
         let issued = Place::Claim(Pointer::member("iat"));
         let issued_is_timestamp = timestamp.as_ref().is_some_and(|scheme| scheme.place.as_ref() == Some(&issued));
         let mechanism = algorithm.and_then(|algorithm| match algorithm {
@@ -155,6 +157,17 @@ impl Alternative {
             signature.finish();
             return None;
         };
+        if signature.has("signs") && matches!(mechanism, Mechanism::Pieces { algorithm: Algorithm::Equal, .. }) {
+            signature.fault(
+                signature.place_of("signs"),
+                "signs: \"equal\" compares the secret itself, nothing is signed, leave it out",
+            );
+        }
+        for key in ["unseparated", "key_id"] {
+            if signature.has(key) && matches!(mechanism, Mechanism::Token(_)) {
+                signature.fault(signature.place_of(key), format!("{key}: a token says it itself, leave it out"));
+            }
+        }
         for key in ["signs", "key", "encoding"] {
             if signature.has(key) && !matches!(mechanism, Mechanism::Pieces { .. }) {
                 signature
@@ -185,7 +198,9 @@ impl Alternative {
             timestamp,
             ids,
             foreign: Vec::new(),
+            coverage: Coverage::default(),
         };
+        let alternative = Self { coverage: Coverage::of(&alternative), ..alternative };
         alternative.check(&signature, checks);
         signature.finish();
         (faults.count() == before).then_some(alternative)
@@ -229,7 +244,7 @@ impl Alternative {
                 }
             }
         }
-        match (self.covers_body(), checks.unsigned_body) {
+        match (self.coverage.body != BodyCoverage::Partial, checks.unsigned_body) {
             (false, false) => fault(
                 "signs",
                 "nothing that is signed has {body}: else anybody could change the body; where the provider really leaves it unsigned, write unsigned_body = true",
@@ -415,14 +430,16 @@ fn read_fields(reader: Reader<'_>, named: &NamedPieces) -> Option<Fields> {
     };
     let each = reader.parse("each", Each::parse).or_else(|| Each::parse("{value}").ok());
     let sort = reader.choice("sort", &Sort::WORDS).unwrap_or(Sort::Name);
-    let (only, except) = (texts("only"), texts("except"));
+    let (only, except, required): (Vec<String>, Vec<String>, Vec<String>) =
+        (texts("only"), texts("except"), texts("required"));
+    let required = required.iter().map(|name| name.to_ascii_lowercase()).collect();
     let prefix = reader.text("prefix").map(|text| text.value.to_owned()).unwrap_or_default();
     let join = reader.text("join").map(|text| text.value.to_owned()).unwrap_or_default();
     let skip_empty = reader.boolean("skip_empty").unwrap_or(false);
     let distinct = reader.boolean("distinct").unwrap_or(false);
     let faults = reader.faults();
     reader.finish();
-    let fields = Fields { from: from?, only, prefix, except, skip_empty, distinct, sort, each: each?, join };
+    let fields = Fields { from: from?, only, prefix, except, required, skip_empty, distinct, sort, each: each?, join };
     (faults.count() == before).then_some(fields)
 }
 
@@ -450,6 +467,11 @@ fn read_conditions(signature: &Reader<'_>, key: &'static str, named: &NamedPiece
     for reader in signature.tables(key) {
         let place = read_whole_place(&reader);
         let texts = match reader.value("is") {
+            Some(Value { node: Node::List(items), .. }) if items.is_empty() => {
+                reader
+                    .fault(reader.place_of("is"), "is: an empty list matches nothing, leave it out to want any value");
+                Vec::new()
+            }
             Some(Value { node: Node::List(_), .. }) => reader.texts("is").unwrap_or_default(),
             Some(_) => reader.text("is").into_iter().collect(),
             None => Vec::new(),
@@ -543,7 +565,8 @@ fn read_timestamp(reader: Reader<'_>, value: Option<&ValueSyntax>) -> Option<Tim
     }
     reader.finish();
     let past = past?;
-    Some(TimestampScheme { place, unit, tolerance: Tolerance { past, future: future.unwrap_or(past) } })
+    let tolerance = Tolerance { past, future: future.unwrap_or(past) };
+    Some(TimestampScheme { place, unit, tolerance, fixed_width: false })
 }
 
 /// `id` is one place or a list of places: `{ header = "…" }`, `{ json = "/…" }`, `"timestamp"`.

@@ -1,6 +1,7 @@
 //! Signs messages by the same scheme that verifies them.
 
 use base64::Engine;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
@@ -75,6 +76,11 @@ impl Scheme {
 impl Alternative {
     fn sign(&self, message: Message<'_>, secrets: &[Secret], params: &Params) -> Result<Signed, SignError> {
         let mut draft = Draft::new(message, &self.document)?;
+        if self.reads_form() {
+            // A form that is not called one is not read as one.
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            draft.headers.entry(CONTENT_TYPE).or_insert(form);
+        }
         draft.meet(self, message, params)?;
         if self.for_each.is_some() {
             return draft.sign_each(self, message, secrets, params);
@@ -360,7 +366,7 @@ impl Draft {
                 )
                 .into_bytes();
                 let kind = HeaderValue::try_from(format!("multipart/form-data; boundary={BOUNDARY}"));
-                self.headers.insert(http::header::CONTENT_TYPE, kind.map_err(|error| error.to_string())?);
+                self.headers.insert(CONTENT_TYPE, kind.map_err(|error| error.to_string())?);
             }
         }
         Ok(Signed { url: self.url, headers: self.headers, body: self.body })

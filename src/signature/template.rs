@@ -232,9 +232,25 @@ impl Template {
         sources
     }
 
+    /// True if `test` is true of where any of its pieces comes from, as [`Self::sources`] lists them.
+    pub fn any(&self, test: &impl Fn(&Source) -> bool) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Literal(_) => false,
+            Part::Segment(template) => template.any(test),
+            Part::Piece(piece) => {
+                test(&piece.source)
+                    || match &piece.source {
+                        Source::Template(template) => template.any(test),
+                        Source::Fields(fields) => fields.any(test),
+                        _ => false,
+                    }
+            }
+        })
+    }
+
     /// True if `source` is among its pieces.
     pub fn has(&self, source: &Source) -> bool {
-        self.sources().contains(&source)
+        self.any(&|piece| piece == source)
     }
 
     /// Where its pieces come from, without those that may be absent.
@@ -253,6 +269,27 @@ impl Template {
             }
         }
         sources
+    }
+
+    /// True if the body is its last piece, so that a longer body begins with the same bytes.
+    pub fn ends_in_body(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Piece(Piece { source: Source::Body, filters, .. })) if filters.is_empty())
+    }
+
+    /// True if a piece of it is `source` as it is, or a digest of it.
+    pub fn binds(&self, source: &Source) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Literal(_) => false,
+            Part::Segment(template) => template.binds(source),
+            Part::Piece(piece) => {
+                let digests = piece.filters.iter().all(|filter| matches!(filter, Filter::Digest(..)));
+                digests
+                    && match &piece.source {
+                        Source::Template(template) => template.binds(source),
+                        own => own == source,
+                    }
+            }
+        })
     }
 
     /// Parameters that it reads, and whether they may be left out.
@@ -308,14 +345,16 @@ impl Template {
         inputs: Inputs<'s>,
         bytes: &mut Bytes<'s>,
     ) -> Result<Option<&'s Piece>, Rejection> {
-        for part in &self.parts {
+        for (place, part) in self.parts.iter().enumerate() {
             match part {
                 Part::Literal(literal) => bytes.push(Cow::Borrowed(literal)),
                 Part::Piece(piece) => {
+                    let before = bytes.len();
                     let there = piece.resolve_into(context, inputs, bytes)?;
                     if !there && !piece.optional {
                         return Ok(Some(piece));
                     }
+                    piece.refuse_separator(&bytes[before..], self.parts.get(place + 1))?;
                 }
                 Part::Segment(template) => {
                     let before = bytes.len();
@@ -364,10 +403,17 @@ impl Template {
     /// # Errors
     /// What to write instead, as a fragment.
     pub fn check_unambiguous(&self) -> Result<(), &'static str> {
-        for (place, part) in self.parts.iter().enumerate() {
-            match (part, self.parts.get(place + 1)) {
+        let mut flat = Vec::new();
+        self.flatten(&mut flat);
+        for (place, part) in flat.iter().enumerate() {
+            match (part, flat.get(place + 1)) {
                 (Part::Piece(piece), Some(_)) if piece.is_open() && piece.source == Source::Body => {
                     return Err("{body} must be the last piece of signs: what follows it could be part of a body");
+                }
+                (Part::Piece(Piece { source: Source::Fields(fields), filters, .. }), _)
+                    if fields.join.is_empty() && filters.is_empty() =>
+                {
+                    return Err("the fields have nothing between them: give the piece a `join`");
                 }
                 (Part::Piece(piece), Some(Part::Piece(next))) if piece.is_open() && next.is_open() => {
                     return Err("two pieces of signs stand side by side: put a separator such as \".\" between them");
@@ -378,14 +424,28 @@ impl Template {
         Ok(())
     }
 
+    /// Its parts, with those of segments and of pieces of the scheme's own in their stead.
+    fn flatten<'t>(&'t self, flat: &mut Vec<&'t Part>) {
+        for part in &self.parts {
+            match part {
+                Part::Segment(template) => template.flatten(flat),
+                Part::Piece(Piece { source: Source::Template(template), filters, .. }) if filters.is_empty() => {
+                    template.flatten(flat);
+                }
+                part => flat.push(part),
+            }
+        }
+    }
+
     /// True if `id` could swallow what follows it: with `{id}.{timestamp}`, an id that has a dot
     /// would let two different messages have the same signed bytes.
     pub fn is_ambiguous_with(&self, id: &str) -> bool {
         self.parts.windows(2).any(|pair| match pair {
             [Part::Piece(Piece { source: Source::Id, .. }), Part::Literal(next)] => {
                 // Also across the id's end: with `{id}::{body}`, an id that ends in a colon has two readings.
-                let followed = [id.as_bytes(), next].concat();
-                followed.windows(next.len()).take(id.len()).any(|window| window == next.as_slice())
+                let id = id.as_bytes();
+                let reads_on = |at: usize| id[at..].iter().chain(next).take(next.len()).eq(next);
+                (0..id.len()).any(|at| next.first() == Some(&id[at]) && reads_on(at))
             }
             _ => false,
         })
@@ -441,6 +501,20 @@ impl Piece {
     /// True if its length is not known beforehand.
     fn is_open(&self) -> bool {
         !matches!(self.filters.last(), Some(Filter::Digest(..)))
+    }
+
+    /// Refuses a header or a parameter that holds what separates it from the next piece: it could swallow that.
+    fn refuse_separator(&self, bytes: &[Cow<'_, [u8]>], next: Option<&Part>) -> Result<(), Rejection> {
+        let (Source::At(Place::Header(_) | Place::Query(_)), Some(Part::Literal(next))) = (&self.source, next) else {
+            return Ok(());
+        };
+        if bytes.iter().any(|bytes| bytes.windows(next.len()).any(|window| window == next.as_slice())) {
+            return Err(Rejection::SignatureMalformed(format!(
+                "{} holds what separates it in the signed bytes",
+                self.place()
+            )));
+        }
+        Ok(())
     }
 
     fn place(&self) -> String {

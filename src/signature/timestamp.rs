@@ -18,6 +18,27 @@ pub struct TimestampScheme {
     pub place: Option<Place>,
     pub unit: TimeUnit,
     pub tolerance: Tolerance,
+    /// True where nothing separates it from what is signed beside it: then it has as many digits as the moments of our
+    /// days have, or its last digit could as well be the first of its neighbour.
+    pub fixed_width: bool,
+}
+
+impl TimestampScheme {
+    /// The moment that `text` stands for.
+    ///
+    /// # Errors
+    /// As [`TimeUnit::parse`].
+    pub fn parse(&self, text: &str) -> Result<UnixTime, Rejection> {
+        let wanted = match self.unit {
+            TimeUnit::Seconds => 10,
+            TimeUnit::Milliseconds => 13,
+            TimeUnit::Iso8601 | TimeUnit::Rfc1123 => text.len(),
+        };
+        if self.fixed_width && text.len() != wanted {
+            return Err(Rejection::TimestampMalformed(format!("{wanted} digits are wanted")));
+        }
+        self.unit.parse(text)
+    }
 }
 
 /// How a timestamp is written.

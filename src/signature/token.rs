@@ -95,6 +95,9 @@ impl TokenScheme {
         if header.alg.eq_ignore_ascii_case("none") || signature.is_empty() {
             return Err(malformed("the token is not signed"));
         }
+        if header.b64.is_some() && !header.crit.iter().flatten().any(|name| name == "b64") {
+            return Err(malformed("the token's b64 is not among its critical headers"));
+        }
         if header.crit.iter().flatten().any(|name| name != "b64") {
             return Err(malformed("the token has a critical header that we do not know"));
         }

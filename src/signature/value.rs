@@ -136,10 +136,9 @@ impl ValueSyntax {
     }
 
     fn read_form<'v>(&'v self, form: &'v Form, text: &'v str, found: &mut SignatureValue<'v>) -> Result<(), Rejection> {
-        let items = text.split(|c| Some(c) == self.separator).map(|item| match self.separator {
-            Some(_) => item.trim_matches([' ', '\t']),
-            None => item,
-        });
+        let whole = self.separator.is_none().then_some(text);
+        let list = self.separator.into_iter().flat_map(|separator| text.split(separator));
+        let items = whole.into_iter().chain(list.map(|item| item.trim_matches([' ', '\t'])));
         for (place, item) in items.enumerate() {
             let matching = if form.positional {
                 let last = form.items.len() - 1;
@@ -233,7 +232,7 @@ impl Item {
 
     /// What stands in the slots. `None` if the text is not of this form.
     fn read<'v>(&'v self, text: &'v str) -> Option<SmallVec<[(&'v Slot, &'v str); 2]>> {
-        let mut rest = text.strip_prefix(self.before.as_str())?;
+        let mut rest = if self.before.is_empty() { text } else { text.strip_prefix(self.before.as_str())? };
         let mut found = SmallVec::new();
         let (last, first) = self.slots.split_last()?;
         for (slot, literal) in first {
@@ -241,7 +240,9 @@ impl Item {
             found.push((slot, text));
             rest = after;
         }
-        found.push((&last.0, rest.strip_suffix(last.1.as_str())?));
+        // Most end with the slot; asking libc whether nothing stands there costs more than the rest of this.
+        let text = if last.1.is_empty() { rest } else { rest.strip_suffix(last.1.as_str())? };
+        found.push((&last.0, text));
         Some(found)
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use aws_lc_rs::signature::ParsedPublicKey;
 use base64::Engine;
+use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
@@ -140,6 +141,42 @@ impl Verifier {
             }
         }
         Ok(None)
+    }
+
+    /// The SHA-256 of what a message's signature under one alternative is made over, without the secret. `None` where no
+    /// template says it.
+    pub fn signed_digest(&self, alternative: usize, head: Head<'_>, body: &[u8]) -> Option<[u8; 32]> {
+        let alternative = self.scheme.alternatives.get(alternative)?;
+        let signs = alternative.signs()?;
+        let json = alternative.document(head, body).ok()?;
+        let mut hash = Sha256::new();
+        let whole = [json.as_ref()];
+        let items = match &alternative.for_each {
+            Some(pointer) => json::items(&json, pointer)?.into_iter().map(|item| item.get().as_bytes()).collect(),
+            None => whole.to_vec(),
+        };
+        for json in items {
+            let nothing = ValueParts::default();
+            let contents = Contents { head, body, json };
+            let bare = Context {
+                contents,
+                value: &nothing,
+                claims: &[],
+                params: &self.params,
+                max_inflated: self.max_inflated,
+            };
+            let texts = alternative.signature_texts(contents).ok()?;
+            let value = alternative.read_value(&texts, head).ok()?;
+            let context = Context { value: &value.parts, ..bare };
+            let timestamp = alternative.read_timestamp(&context).ok()?;
+            let id = alternative.signed_id(&context).ok()?.unwrap_or_default();
+            let text = timestamp.as_ref().map_or("", |(text, _)| text);
+            let inputs = Inputs { id: id.as_bytes(), timestamp: text.as_bytes(), secret: &[] };
+            let bytes = signs.resolve(&context, inputs).ok()?;
+            hash.update(bytes.iter().map(|bytes| bytes.len()).sum::<usize>().to_be_bytes());
+            parts(&bytes).for_each(|part| hash.update(part));
+        }
+        Some(hash.finalize().into())
     }
 
     /// Judges signature, then time, then what else the scheme requires, then the event id. `fetched` has the keys
@@ -318,7 +355,7 @@ impl Alternative {
             None => context.value.timestamp.map(Cow::Borrowed),
         };
         let text = found.ok_or_else(|| Rejection::TimestampMissing(self.timestamp_place()))?;
-        let time = scheme.unit.parse(&text)?;
+        let time = scheme.parse(&text)?;
         Ok(Some((text, time)))
     }
 
@@ -432,7 +469,10 @@ impl Judge<'_> {
                     index: self.index,
                 }
                 .run(&context, inputs)?;
-                if *role == KeyRole::Body && !json::is_json(contents.body) {
+                // HMAC pads its key, and a plain hash over a secret and what follows can be carried on: neither is JSON.
+                let open_ended =
+                    *role == KeyRole::Body || (matches!(algorithm, Algorithm::Digest(_)) && signs.ends_in_body());
+                if open_ended && !json::is_json(contents.body) {
                     return Err(Rejection::SignatureMismatch);
                 }
                 self.rest(key, &context, timestamp.as_ref(), inputs)

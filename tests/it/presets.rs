@@ -6,11 +6,12 @@ use hookward::clock::UnixTime;
 use hookward::document::{Node, Table};
 use hookward::quantity::parse_duration;
 use hookward::rejection::Reason;
+use hookward::signature::coverage::BodyCoverage;
 use hookward::signature::encoding::encode_hex;
 use hookward::signature::place::Params;
 use hookward::signature::preset::Preset;
 use hookward::signature::secret::Secret;
-use hookward::signature::{Alternative, Message, Part, Signed, Verifier};
+use hookward::signature::{Alternative, Message, Signed, Verifier};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use sha2::{Digest, Sha256};
@@ -238,14 +239,14 @@ fn a_changed_body_is_refused_where_it_is_signed() {
     let mut uncovered = Vec::new();
     for case in Case::all() {
         let mut signed = case.sign(NOW);
-        let covers = case.alternative(&signed).covers(Part::Body);
+        let covers = case.alternative(&signed).coverage().body != BodyCoverage::Partial;
         let at = signed.body.windows(6).position(|window| window == b"marker").expect("the marker");
         signed.body[at] ^= 0x20;
         let verdict = judge(&case.verifier(), "POST", &signed, NOW).map(|_| ());
-        let expected = if covers { Err(Reason::SignatureMismatch) } else { Ok(()) };
-        assert_eq!(verdict, expected, "{}", case.slug());
-        if !covers {
-            uncovered.push(case.slug().to_owned());
+        match verdict {
+            Ok(()) if !covers => uncovered.push(case.slug().to_owned()),
+            // Of some, what may change unnoticed stands elsewhere: the names of fields, or fields left out.
+            verdict => assert_eq!(verdict, Err(Reason::SignatureMismatch), "{}", case.slug()),
         }
     }
     let providers_own = [
@@ -296,9 +297,9 @@ fn a_value_without_its_tag_is_refused() {
             let start = text.find(before).expect("the literal") + before.len();
             Some(format!("{}{after}", &text[..start]))
         });
-        // Its header may hold a bare signature as well, which `sha256=` is a bad one of.
-        let expected =
-            if case.slug() == "vpn-enterprise" { Reason::SignatureMalformed } else { Reason::SignatureMissing };
+        // Their headers may hold a bare signature as well, which `sha256=` or `Bearer` is a bad one of.
+        let bare = ["vpn-enterprise", "livekit"].contains(&case.slug());
+        let expected = if bare { Reason::SignatureMalformed } else { Reason::SignatureMissing };
         assert_eq!(verdict, Err(expected), "{}", case.slug());
     }
 }

@@ -56,6 +56,10 @@ pub fn read_head<'v>(head: Head<'v>, parts: &mut ValueParts<'v>) -> Result<(), R
     for parameter in after.split(';').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some(("created", time)) => parts.add("created", time)?,
+            // Whoever sets an end of its own wants it kept, and the time is not known here.
+            Some(("expires", _)) => {
+                return Err(Rejection::SignatureMalformed("a signature with `expires` is not read".into()));
+            }
             Some(("keyid", id)) => {
                 let id = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).ok_or_else(malformed)?;
                 parts.key_id = Some(id);
@@ -93,6 +97,9 @@ fn signature_base(contents: Contents<'_>, params: &str) -> Result<String, Reject
     let (names, _) = components(params).ok_or_else(|| malformed("Signature-Input is not one"))?;
     if !names.contains(&CONTENT_DIGEST.as_str()) {
         return Err(malformed("the signature does not cover the Content-Digest"));
+    }
+    if names.iter().enumerate().any(|(place, name)| names[..place].contains(name)) {
+        return Err(malformed("the signature lists a part twice"));
     }
     let (head, mut base) = (contents.head, String::new());
     for name in &names {
