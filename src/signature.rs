@@ -216,6 +216,11 @@ impl Scheme {
         self.alternatives.iter().any(|alternative| alternative.remote.is_some())
     }
 
+    /// True where public keys verify, so that what is configured cannot sign.
+    pub fn has_public_keys(&self) -> bool {
+        self.alternatives.iter().any(Alternative::wants_public_key)
+    }
+
     /// True where the URL is signed, so that it must be known as the provider knows it.
     pub fn signs_url(&self) -> bool {
         let is_url = |source: &Source| matches!(source, Source::Url(_));

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use super::secret_args::find_preset;
 use super::{FAILURE, print};
 use crate::quantity::format_duration;
+use crate::signature::coverage::BodyCoverage;
 use crate::signature::preset::Preset;
 
 /// All of them, a line each.
@@ -20,9 +22,9 @@ pub fn list() -> u8 {
 
 /// What is known of one, and how to configure it.
 pub fn show(name: &str) -> u8 {
-    match Preset::find(name) {
+    match find_preset(name) {
         Ok(preset) => {
-            print(&describe(preset));
+            print(&describe(&preset));
             0
         }
         Err(why) => {
@@ -35,15 +37,26 @@ pub fn show(name: &str) -> u8 {
 fn describe(preset: &Preset) -> String {
     let mut text = format!("{} ({})\n\n", preset.name, preset.slug);
     let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "  {label:<12} {value}");
+        let _ = writeln!(text, "  {label:<14} {value}");
     };
     line("described in", &preset.docs);
     line("read", &format!("{}, confidence: {}", preset.read, preset.confidence.as_str()));
+    if let Some(confirmed_by) = &preset.confirmed_by {
+        line("confirmed by", confirmed_by);
+    }
     line("secret", &preset.secret_hint);
     let profile = &preset.profile;
     for alternative in profile.scheme.alternatives() {
         let name = alternative.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         line("signature", &format!("{} in {alternative}{name}", alternative.computation()));
+        if let Some(signed) = alternative.signed_content() {
+            line("signs", &signed);
+        }
+        line("body", match alternative.coverage().body {
+            BodyCoverage::Bytes => "signed, every byte",
+            BodyCoverage::Meaning => "signed, but for how it is written",
+            BodyCoverage::Partial => "NOT SIGNED, or not all of it",
+        });
         if let Some(timestamp) = alternative.timestamp() {
             let place = timestamp.place.as_ref().map_or("the signature's value".to_owned(), ToString::to_string);
             let signed = if alternative.coverage().timestamp { "signed" } else { "not signed" };
@@ -54,8 +67,8 @@ fn describe(preset: &Preset) -> String {
             line("timestamp", &format!("in {place}, {signed}, {tolerance}"));
         }
         for place in alternative.ids() {
-            let signed =
-                if alternative.covers_id_at(place) { "signed" } else { "not signed, counts with the body's digest" };
+            let covered = alternative.covers_id_at(place);
+            let signed = if covered { "signed" } else { "not signed, counts with the body's digest" };
             line("event id", &format!("{place}, {signed}"));
         }
     }
@@ -69,12 +82,56 @@ fn describe(preset: &Preset) -> String {
     for note in &preset.notes {
         let _ = writeln!(text, "\n  {note}");
     }
-    let allow = if profile.addresses.is_empty() { "any" } else { "provider" };
-    let variable = format!("{}_SECRET", preset.slug.to_uppercase().replace('-', "_"));
-    let _ = write!(
-        text,
-        "\n[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{slug}\"\nsecrets = [{{ env = \"{variable}\" }}]\nallow = \"{allow}\"\nupstream = \"http://127.0.0.1:3000/webhooks/{slug}\"\n",
-        slug = preset.slug
-    );
+    text.push_str(&source(preset));
+    text.push_str(&try_it(preset));
+    text
+}
+
+/// The variable that an example keeps the secret in.
+fn variable(preset: &Preset) -> String {
+    format!("{}_SECRET", preset.slug.to_uppercase().replace('-', "_"))
+}
+
+/// What to configure.
+fn source(preset: &Preset) -> String {
+    let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
+    let allow = if preset.profile.addresses.is_empty() { "any" } else { "provider" };
+    let mut text = format!("\nConfigure it\n\n[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{slug}\"\n");
+    if !scheme.has_remote_keys() {
+        let _ = writeln!(text, "secrets = [{{ env = \"{}\" }}]", variable(preset));
+    }
+    let params: Vec<String> = scheme.params().iter().map(|(name, _)| format!("{name} = \"…\"")).collect();
+    if !params.is_empty() {
+        let _ = writeln!(text, "params = {{ {} }}", params.join(", "));
+    }
+    if scheme.signs_url() {
+        let _ = writeln!(text, "public_url = \"https://hooks.example.com/in/{slug}\"");
+    }
+    let _ = writeln!(text, "allow = \"{allow}\"\nupstream = \"http://127.0.0.1:3000/webhooks/{slug}\"");
+    text
+}
+
+/// A line that sends a signed event to a gateway on this machine.
+fn try_it(preset: &Preset) -> String {
+    let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
+    if scheme.has_remote_keys() {
+        return "\nOnly the provider can sign for its published keys: try it with one of its own test events.\n".into();
+    }
+    let secret = if scheme.has_public_keys() {
+        // The public key is configured; a private one signs.
+        "--secret-file private-key.pem".to_owned()
+    } else {
+        format!("--secret-env {}", variable(preset))
+    };
+    let params: String = scheme.params().iter().map(|(name, _)| format!(" --param {name}=…")).collect();
+    let url = if scheme.signs_url() { format!("https://hooks.example.com/in/{slug}") } else { format!("http://127.0.0.1:8080/in/{slug}") };
+    let sign = format!("hookward sign --provider {slug} {secret}{params} --body event.json");
+    let mut text = format!("\nTry it against a gateway on this machine\n\n{sign} \\\n    --url {url} --format curl");
+    // What is signed is the public URL; it is this machine that is asked.
+    text.push_str(if scheme.signs_url() {
+        " | sed 's|https://hooks.example.com/|http://127.0.0.1:8080/|' | sh\n"
+    } else {
+        " | sh\n"
+    });
     text
 }

@@ -93,7 +93,7 @@ pub fn read(
         secrets: named.iter().map(describe).collect(),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
         ca_file,
-        scheme: ["signature", "timestamp", "event"]
+        scheme: ["signature", "timestamp", "event", "any_of", "first_of", "together"]
             .into_iter()
             .filter_map(|key| Some(format!("{key} = {}", reader.value(key)?.to_toml())))
             .collect(),
@@ -248,6 +248,11 @@ fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<
         }
     }
     let own = ["signature", "timestamp", "event"].iter().any(|key| over.value(key).is_some());
+    for key in ["any_of", "first_of", "together"] {
+        if let Some(value) = reader.value(key).filter(|_| preset.is_some()) {
+            reader.fault(value.place.clone(), format!("{key}: only a scheme of your own has alternatives of its own"));
+        }
+    }
     let profile = match preset {
         Some(preset) if !own => Some(preset.profile.clone()),
         _ if reader.has("provider") && preset.is_none() => None,
@@ -256,8 +261,13 @@ fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<
             None
         }
         _ => {
-            let empty = Table::empty(reader.place());
-            let document = preset.map_or(&empty, |preset| &preset.document);
+            let mut own = Table::empty(reader.place());
+            for key in ["any_of", "first_of", "together"] {
+                if let Some(value) = reader.value(key).filter(|_| preset.is_none()) {
+                    own.set(key, value.clone());
+                }
+            }
+            let document = preset.map_or(&own, |preset| &preset.document);
             Profile::read(&Reader::new(document, "", reader.faults()), document, &over)
         }
     };

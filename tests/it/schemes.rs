@@ -1,0 +1,128 @@
+//! Every example of docs/schemes.md signs and verifies as it stands.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use rcgen::{KeyPair, PKCS_ED25519};
+
+use crate::support::child::hookward;
+
+const SECRET: &str = "a-secret-of-more-than-16-bytes";
+const JSON: &str = r#"{"id":"evt_1","order":{"id":"o1","amount":100},"meta":{},"items":[{"id":"a","state":"paid"},{"id":"b","state":"open"}]}"#;
+const FORM: &str = "b=2&a=1+x&c=%26";
+
+/// The TOML blocks of the page, with the heading that each stands under.
+fn examples() -> Vec<(String, String)> {
+    let page = std::fs::read_to_string("docs/schemes.md").expect("the page");
+    let mut examples = Vec::new();
+    let mut heading = "";
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(text) = line.strip_prefix("## ") {
+            heading = text;
+        }
+        if line == "```toml" {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            examples.push((heading.to_owned(), block.join("\n") + "\n"));
+        }
+    }
+    examples
+}
+
+fn run(arguments: &[&str], secret: &str, input: &[u8]) -> Output {
+    let mut command = hookward(arguments);
+    command.env("ACME_SECRET", secret).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program");
+    child.stdin.take().expect("a pipe").write_all(input).expect("a reader");
+    child.wait_with_output().expect("its end")
+}
+
+/// Signs `body` by the scheme in `file`, and gives back the raw request.
+fn sign(file: &str, secret: &str, headers: &[&str], body: &Path) -> Vec<u8> {
+    let body = body.to_str().expect("a path");
+    let mut arguments = vec!["sign", "--provider", file, "--secret-env", "acme=ACME_SECRET", "--body", body];
+    arguments.extend(["--url", "http://127.0.0.1:8080/in/acme?x=1"]);
+    headers.iter().for_each(|header| arguments.extend(["--header", header]));
+    let output = run(&arguments, secret, b"");
+    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn verify(file: &str, secret: &str, request: &[u8]) -> (bool, String) {
+    let url = "http://127.0.0.1:8080/in/acme";
+    let arguments = ["verify", "--provider", file, "--secret-env", "acme=ACME_SECRET", "--url", url, "--explain"];
+    let output = run(&arguments, secret, request);
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text.into_owned())
+}
+
+/// `bytes` with the last `from` turned into `to`, which is as long.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    let at = bytes.windows(from.len()).rposition(|window| window == from).expect("it is there");
+    changed[at..at + to.len()].copy_from_slice(to);
+    changed
+}
+
+#[test]
+fn each_example_of_the_page_signs_and_verifies() {
+    let examples = examples();
+    assert_eq!(examples.len(), 16);
+    let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let (private, public) = (pair.serialize_pem(), pair.public_key_pem());
+    for (heading, text) in examples {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("acme.toml");
+        std::fs::write(&file, &text).expect("a file");
+        let file = file.to_str().expect("a path");
+        let (signing, verifying) = match text.contains("ed25519") {
+            true => (private.as_str(), public.as_str()),
+            false => (SECRET, SECRET),
+        };
+        let body = folder.path().join("body");
+        std::fs::write(&body, if text.contains("form = ") { FORM } else { JSON }).expect("a file");
+        let headers: &[&str] = match heading.as_str() {
+            "Several keys at once" => &["X-Acme-Key: acme"],
+            "Headers that the request names" => &["X-Acme-Signed: content-type,x-acme-time"],
+            _ => &[],
+        };
+        let request = sign(file, signing, headers, &body);
+        let (good, shown) = verify(file, verifying, &request);
+        assert!(good, "{heading}\n{}\n{shown}", String::from_utf8_lossy(&request));
+
+        let (from, to) = if text.contains("for_each") { ("paid", "void") } else { ("100", "700") };
+        let (from, to) = if text.contains("form = ") { ("a=1", "a=7") } else { (from, to) };
+        let changed = replaced(&request, from.as_bytes(), to.as_bytes());
+        let unsigned = ["The secret itself, in a header"].contains(&heading.as_str());
+        assert_eq!(verify(file, verifying, &changed).0, unsigned, "{heading}");
+        let other = KeyPair::generate_for(&PKCS_ED25519).expect("a key").public_key_pem();
+        let other = if text.contains("ed25519") { other.as_str() } else { "another-secret-of-16-bytes" };
+        assert!(!verify(file, other, &request).0, "{heading}");
+    }
+}
+
+#[test]
+fn the_example_of_a_new_provider_is_a_preset() {
+    let (_, text) = examples().pop().expect("the last one");
+    let preset = hookward::signature::preset::Preset::from_file("acme", "acme.toml", &text);
+    let preset = preset.unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert_eq!((preset.name.as_str(), preset.aliases.len()), ("Acme", 1));
+    assert_eq!(preset.profile.dedup.ttl.as_secs(), 4 * 86_400);
+}
+
+#[test]
+fn an_example_is_a_source_of_ones_own_too() {
+    let (_, text) = examples().into_iter().nth(1).expect("the one with a timestamp");
+    let tables = ["signature", "timestamp", "event"];
+    let own = tables.iter().fold(text, |text, table| text.replace(&format!("[{table}]"), &format!("[source.{table}]")));
+    let file = format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\n[[source]]\nname = \"acme\"\npath = \"/in\"\nsecrets = [{{ literal = \"{SECRET}\" }}]\nallow = \"any\"\nupstream = \"http://127.0.0.1:9/\"\n{own}"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hookward.toml");
+    std::fs::write(&path, file).expect("a file");
+    let output = hookward(&["check", "-c", path.to_str().expect("a path")]).output().expect("the program");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("signed timestamp"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
