@@ -216,6 +216,11 @@ impl Scheme {
         self.alternatives.iter().any(|alternative| alternative.remote.is_some())
     }
 
+    /// True where the body is a form.
+    pub fn has_form(&self) -> bool {
+        self.alternatives.iter().any(Alternative::reads_form)
+    }
+
     /// True where public keys verify, so that what is configured cannot sign.
     pub fn has_public_keys(&self) -> bool {
         self.alternatives.iter().any(Alternative::wants_public_key)

@@ -13,7 +13,8 @@ pub fn list() -> u8 {
     let mut text = format!("{:<28} {:<12} {:<28} {}\n", "PROVIDER", "CONFIDENCE", "SIGNATURE", "NAME");
     for preset in Preset::all() {
         let header = preset.profile.scheme.alternatives()[0].signature_place();
-        let _ = writeln!(text, "{:<28} {:<12} {:<28} {}", preset.slug, preset.confidence.as_str(), header, preset.name);
+        let _ =
+            writeln!(text, "{:<28} {:<12} {:<28.28} {}", preset.slug, preset.confidence.as_str(), header, preset.name);
     }
     text.push_str("\n`hookward providers show stripe` says more of one.\n");
     print(&text);
@@ -52,11 +53,14 @@ fn describe(preset: &Preset) -> String {
         if let Some(signed) = alternative.signed_content() {
             line("signs", &signed);
         }
-        line("body", match alternative.coverage().body {
-            BodyCoverage::Bytes => "signed, every byte",
-            BodyCoverage::Meaning => "signed, but for how it is written",
-            BodyCoverage::Partial => "NOT SIGNED, or not all of it",
-        });
+        line(
+            "body",
+            match alternative.coverage().body {
+                BodyCoverage::Bytes => "signed, every byte",
+                BodyCoverage::Meaning => "signed, but for how it is written",
+                BodyCoverage::Partial => "NOT SIGNED, or not all of it",
+            },
+        );
         if let Some(timestamp) = alternative.timestamp() {
             let place = timestamp.place.as_ref().map_or("the signature's value".to_owned(), ToString::to_string);
             let signed = if alternative.coverage().timestamp { "signed" } else { "not signed" };
@@ -96,7 +100,8 @@ fn variable(preset: &Preset) -> String {
 fn source(preset: &Preset) -> String {
     let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
     let allow = if preset.profile.addresses.is_empty() { "any" } else { "provider" };
-    let mut text = format!("\nConfigure it\n\n[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{slug}\"\n");
+    let mut text =
+        format!("\nConfigure it\n\n[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{slug}\"\n");
     if !scheme.has_remote_keys() {
         let _ = writeln!(text, "secrets = [{{ env = \"{}\" }}]", variable(preset));
     }
@@ -124,8 +129,13 @@ fn try_it(preset: &Preset) -> String {
         format!("--secret-env {}", variable(preset))
     };
     let params: String = scheme.params().iter().map(|(name, _)| format!(" --param {name}=…")).collect();
-    let url = if scheme.signs_url() { format!("https://hooks.example.com/in/{slug}") } else { format!("http://127.0.0.1:8080/in/{slug}") };
-    let sign = format!("hookward sign --provider {slug} {secret}{params} --body event.json");
+    let url = if scheme.signs_url() {
+        format!("https://hooks.example.com/in/{slug}")
+    } else {
+        format!("http://127.0.0.1:8080/in/{slug}")
+    };
+    let body = if scheme.has_form() { "form.txt" } else { "event.json" };
+    let sign = format!("hookward sign --provider {slug} {secret}{params} --body {body}");
     let mut text = format!("\nTry it against a gateway on this machine\n\n{sign} \\\n    --url {url} --format curl");
     // What is signed is the public URL; it is this machine that is asked.
     text.push_str(if scheme.signs_url() {

@@ -11,10 +11,10 @@ pub struct Sidecar {
     /// Whose webhooks these are; `hookward providers` lists them
     #[arg(long, hide_env_values = true, env = "HOOKWARD_PROVIDER", value_name = "SLUG")]
     pub provider: Option<String>,
-    /// Name of the environment variable that holds the secret; repeat it while rotating
+    /// Name of the environment variable that holds the secret, or ID=NAME; repeat it while rotating
     #[arg(long, hide_env_values = true, env = "HOOKWARD_SECRET_ENV", value_name = "NAME", value_delimiter = ',')]
     pub secret_env: Vec<String>,
-    /// File that holds the secret; repeat it while rotating
+    /// File that holds the secret, or ID=FILE; repeat it while rotating
     #[arg(long, hide_env_values = true, env = "HOOKWARD_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
     pub secret_file: Vec<String>,
     /// Where genuine webhooks go, for example http://127.0.0.1:3000/webhooks
@@ -29,6 +29,12 @@ pub struct Sidecar {
     /// Client addresses: provider, any, or addresses and networks [default: any]
     #[arg(long, hide_env_values = true, env = "HOOKWARD_ALLOW", value_name = "LIST", value_delimiter = ',')]
     pub allow: Vec<String>,
+    /// The URL that the provider was given, where it is signed [default: what each request says]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// What the provider's scheme wants to know beside secrets
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_PARAM", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub param: Vec<String>,
     /// How far a timestamp may be from now [default: the provider's]
     #[arg(long, hide_env_values = true, env = "HOOKWARD_TOLERANCE", value_name = "DURATION")]
     pub tolerance: Option<String>,
@@ -73,6 +79,16 @@ impl Sidecar {
         set(&mut source, "provider", "--provider", self.provider.as_deref());
         set(&mut source, "path", "--path", Some(self.path.as_deref().unwrap_or("/")));
         set(&mut source, "upstream", "--upstream", self.upstream.as_deref());
+        set(&mut source, "public_url", "--public-url", self.public_url.as_deref());
+        if !self.param.is_empty() {
+            let mut params = Table::empty(Place::Flag("--param"));
+            for given in &self.param {
+                // Without its value it is an empty one, which is a fault.
+                let (name, value) = given.split_once('=').unwrap_or((given, ""));
+                params.set(name, text("--param", value));
+            }
+            source.set("params", table("--param", params));
+        }
         set(&mut source, "tolerance", "--tolerance", self.tolerance.as_deref());
         set(&mut source, "dedup_ttl", "--dedup-ttl", self.dedup_ttl.as_deref());
         let allow = match self.allow.as_slice() {
@@ -131,6 +147,10 @@ fn table(flag: &'static str, table: Table) -> Value {
 
 fn secret(key: &str, flag: &'static str, value: &str) -> Value {
     let mut named = Table::empty(Place::Flag(flag));
+    let (id, value) = value.split_once('=').map_or((None, value), |(id, value)| (Some(id), value));
     named.set(key, text(flag, value));
+    if let Some(id) = id {
+        named.set("id", text(flag, id));
+    }
     table(flag, named)
 }

@@ -71,7 +71,11 @@ fn jwks(pair: &KeyPair, kid: &str) -> String {
     let point = pair.der_bytes();
     let (x, y) = (&point[1..33], &point[33..65]);
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"{kid}","alg":"ES256","use":"sig","x":"{}","y":"{}"}}]}}"#, encode(x), encode(y))
+    format!(
+        r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"{kid}","alg":"ES256","use":"sig","x":"{}","y":"{}"}}]}}"#,
+        encode(x),
+        encode(y)
+    )
 }
 
 const SCHEME: &str = "[signature]\nalgorithm = \"jwt\"\nalgorithms = [\"ES256\"]\nheader = \"X-Token\"\nrequires = [{ claim = \"body\", is = \"{body|sha256}\" }]\n";
@@ -111,7 +115,10 @@ fn serving(folder: &TempDir, keys: &KeyServer, upstream: &Upstream) -> Serving {
 
 #[tokio::test]
 async fn published_keys_are_fetched_once_and_kept() {
-    let (pair, other) = (KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"), KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"));
+    let (pair, other) = (
+        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"),
+        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"),
+    );
     let keys = KeyServer::start(jwks(&pair, "one")).await;
     let (folder, upstream) = (tempfile::tempdir().expect("a folder"), Upstream::start().await);
     let mut gateway = serving(&folder, &keys, &upstream);
@@ -130,7 +137,11 @@ async fn published_keys_are_fetched_once_and_kept() {
     assert_eq!(keys.asked(), 1, "it was asked just now");
 
     keys.up.store(false, Ordering::SeqCst);
-    assert_eq!(client::send(address, request(&signed(&pair, "{\"n\":4}"))).await.status, 200, "the last good ones are kept");
+    assert_eq!(
+        client::send(address, request(&signed(&pair, "{\"n\":4}"))).await.status,
+        200,
+        "the last good ones are kept"
+    );
     gateway.signal("TERM");
     gateway.end();
 }

@@ -1,12 +1,14 @@
 //! Every example of docs/schemes.md signs and verifies as it stands.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
 use rcgen::{KeyPair, PKCS_ED25519};
 
-use crate::support::child::hookward;
+use crate::support::Upstream;
+use crate::support::child::{Serving, hookward};
 
 const SECRET: &str = "a-secret-of-more-than-16-bytes";
 const JSON: &str = r#"{"id":"evt_1","order":{"id":"o1","amount":100},"meta":{},"items":[{"id":"a","state":"paid"},{"id":"b","state":"open"}]}"#;
@@ -124,5 +126,81 @@ fn an_example_is_a_source_of_ones_own_too() {
     std::fs::write(&path, file).expect("a file");
     let output = hookward(&["check", "-c", path.to_str().expect("a path")]).output().expect("the program");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("signed timestamp"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && said.contains("signed timestamp"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A gateway in front of an upstream, for one provider, on a port of its own.
+fn serving(provider: &str, secret: &str, upstream: &str, more: &[&str]) -> (Serving, SocketAddr) {
+    let path = format!("/in/{provider}");
+    let mut arguments = vec!["serve", "--provider", provider, "--secret-env", "ACME_SECRET", "--upstream", upstream];
+    arguments.extend(["--path", &path, "--listen", "127.0.0.1:0"]);
+    arguments.extend(more);
+    let mut gateway = Serving::start(hookward(&arguments).env("ACME_SECRET", secret));
+    let address = gateway.address("gateway");
+    (gateway, address)
+}
+
+#[tokio::test]
+async fn send_signs_posts_once_and_shows_the_exchange() {
+    let upstream = Upstream::start().await;
+    let (gateway, address) = serving("stripe", SECRET, &upstream.url(), &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let body = folder.path().join("event.json");
+    std::fs::write(&body, JSON).expect("a file");
+    let url = format!("http://{address}/in/stripe");
+    let arguments =
+        ["send", "--provider", "stripe", "--secret-env", "ACME_SECRET", "--body", body.to_str().expect("a path"), &url];
+    let sending = arguments.map(str::to_owned);
+    let output = tokio::task::spawn_blocking(move || run(&sending.each_ref().map(String::as_str), SECRET, b""));
+    let output = output.await.expect("its end");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.starts_with("POST /in/stripe HTTP/1.1\r\n") && text.contains("HTTP/1.1 200 OK"), "{text}");
+    assert_eq!(upstream.only().body, JSON.as_bytes());
+    gateway.signal("TERM");
+    gateway.end();
+}
+
+#[tokio::test]
+async fn the_line_that_providers_show_prints_works_against_a_local_gateway() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no curl to run the line with");
+        return;
+    }
+    for (provider, more) in [
+        ("stripe", &[][..]),
+        ("github", &[]),
+        ("standard-webhooks", &[]),
+        ("square", &["--public-url", "https://hooks.example.com/in/square"]),
+        ("twilio", &["--public-url", "https://hooks.example.com/in/twilio"]),
+    ] {
+        let upstream = Upstream::start().await;
+        let secret = if provider == "standard-webhooks" { "whsec_c2VjcmV0c2VjcmV0c2VjcmV0" } else { SECRET };
+        let (gateway, address) = serving(provider, secret, &upstream.url(), more);
+        let shown = hookward(&["providers", "show", provider]).output().expect("the program");
+        let shown = String::from_utf8(shown.stdout).expect("text");
+        let (_, line) = shown.split_once("Try it against a gateway on this machine\n\n").expect("a line");
+        let line = line.replace("127.0.0.1:8080", &address.to_string());
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("event.json"), JSON).expect("a file");
+        std::fs::write(folder.path().join("form.txt"), FORM).expect("a file");
+        let program = Path::new(env!("CARGO_BIN_EXE_hookward")).parent().expect("a folder").to_owned();
+        let variable = format!("{}_SECRET", provider.to_uppercase().replace('-', "_"));
+        let output = tokio::task::spawn_blocking(move || {
+            let paths = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &line]).current_dir(&folder).env("PATH", paths).env(variable, secret);
+            shell.output().expect("a shell")
+        });
+        let output = output.await.expect("its end");
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(" 200 "), "{provider}: {text}");
+        assert_eq!(upstream.arrived().len(), 1, "{provider}: {text}");
+        gateway.signal("TERM");
+        gateway.end();
+    }
 }
