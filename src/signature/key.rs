@@ -84,52 +84,39 @@ impl KeySet {
 }
 
 impl Key {
+    /// One key, or as many as a JWKS holds that this scheme can use.
     fn from_secret(scheme: &Scheme, name: &str, secret: &Secret) -> Result<Vec<Self>, &'static str> {
-        let public = if scheme.alternatives.iter().any(Alternative::wants_public_key) {
-            PublicKey::read(secret.expose())
-        } else {
-            Err("is not a public key")
+        let public_keys = match scheme.has_public_keys() {
+            true => PublicKey::read(secret.expose()),
+            false => Err(WRONG_KIND),
         };
-        let materials: Vec<Option<&PublicKey>> = match &public {
-            Ok(keys) => keys.iter().map(Some).collect(),
-            Err(_) => vec![None],
+        let key = |public: Option<&PublicKey>| Self {
+            name: name.to_owned(),
+            id: public.and_then(|key| key.id.clone()),
+            keyed: scheme.alternatives.iter().map(|alternative| Keyed::new(alternative, secret, public)).collect(),
         };
-        let mut keys = Vec::with_capacity(materials.len());
-        for public_key in materials {
-            let keyed: Vec<Keyed> =
-                scheme.alternatives.iter().map(|alternative| Keyed::new(alternative, secret, public_key)).collect();
-            let id = public_key.and_then(|key| key.id.clone());
-            keys.push(Self { name: name.to_owned(), id, keyed });
+        let keys: Vec<Self> = match &public_keys {
+            Ok(public_keys) => public_keys.iter().map(|public| key(Some(public))).collect(),
+            Err(_) => vec![key(None)],
+        };
+        let (usable, useless): (Vec<Self>, Vec<Self>) = keys.into_iter().partition(|key| key.why_useless().is_none());
+        if usable.is_empty() {
+            let why = useless.first().and_then(Self::why_useless).unwrap_or(WRONG_KIND);
+            // What could not be read as a public key says why not, which is more than that it is none.
+            return Err(if why == WRONG_KIND { public_keys.err().unwrap_or(why) } else { why });
         }
-        // A set may have keys of other kinds beside ours.
-        keys.retain(|key| keys_any(&key.keyed) || keys_len_one(&public));
-        match keys.iter().find_map(|key| key.why_unusable()) {
-            Some(why) => Err(if let (Err(no_key), true) = (&public, why == WRONG_KIND) { no_key } else { why }),
-            None if keys.is_empty() => Err(WRONG_KIND),
-            None => Ok(keys),
-        }
+        Ok(usable)
     }
 
-    /// Why it is of no use at all.
-    fn why_unusable(&self) -> Option<&'static str> {
-        let reasons: Option<Vec<&'static str>> = self
-            .keyed
-            .iter()
-            .map(|keyed| match keyed {
-                Keyed::Unusable(why) => Some(*why),
-                _ => None,
-            })
-            .collect();
+    /// Why no alternative can use it; `None` if one can.
+    fn why_useless(&self) -> Option<&'static str> {
+        let reason = |keyed: &Keyed| match keyed {
+            Keyed::Unusable(why) => Some(*why),
+            _ => None,
+        };
+        let reasons: Option<Vec<&'static str>> = self.keyed.iter().map(reason).collect();
         reasons?.first().copied()
     }
-}
-
-fn keys_any(keyed: &[Keyed]) -> bool {
-    keyed.iter().any(|keyed| !matches!(keyed, Keyed::Unusable(_)))
-}
-
-fn keys_len_one(public: &Result<Vec<PublicKey>, &'static str>) -> bool {
-    public.as_ref().map_or(1, Vec::len) == 1
 }
 
 const PUBLIC: &str = "is a public key, which anybody may know, and this algorithm wants a secret";
