@@ -1,35 +1,36 @@
 //! Reads a [`Scheme`] from the `[signature]`, `[timestamp]`, `[event]` and `[[any_of]]` tables of a document.
 
-use std::time::Duration;
+mod keys;
+mod pieces;
+mod places;
 
 use http::HeaderName;
 
 use super::algorithm::Algorithm;
 use super::condition::Condition;
 use super::event_id::IdPlace;
-use super::fields::{Each, FieldSource, Fields, Sort};
 use super::json::Pointer;
 use super::place::Place;
-use super::remote::{HostPattern, KeySource, RemoteKeys};
 use super::template::{NamedPieces, Source, Template};
 use super::timestamp::{TimeUnit, TimestampScheme, Tolerance};
-use super::token::{TokenAlgorithm, TokenScheme};
+use super::token::TokenScheme;
 use super::value::ValueSyntax;
 use super::{
-    Alternative, BodyCoverage, Choice, Coverage, Document, Encoding, KeyId, KeyRole, Mechanism, Routine, Scheme,
-    SecretForm, SignaturePlace,
+    Alternative, BodyCoverage, Choice, Coverage, Document, Encoding, KeyRole, Mechanism, Routine, Scheme, SecretForm,
 };
-use crate::document::{self, Faults, Node, Reader, Table, Value};
+use crate::document::{Faults, Node, Reader, Table, Value};
 use crate::quantity::parse_duration;
+use keys::{read_key_id, read_remote, read_token};
+use pieces::read_pieces;
+use places::{read_ids, read_place, read_signature_place, read_whole_place};
+
+pub(super) use places::header_name;
 
 /// The tables that make up an alternative. Each is laid over the one of the same name in the document.
 const PARTS: [&str; 3] = ["signature", "timestamp", "event"];
 
 /// Every key of a document that a scheme is read from.
 pub const KEYS: [&str; 6] = ["signature", "timestamp", "event", "any_of", "first_of", "together"];
-
-/// How far the clock of a token's maker may be from ours, where the scheme does not say.
-const LEEWAY: Duration = Duration::from_secs(30);
 
 impl Scheme {
     /// Reads the scheme of `document`; what `over` has of the same tables wins over it, key by key.
@@ -262,81 +263,6 @@ struct Checks {
     unseparated: bool,
 }
 
-/// The one place that a table names, by `header`, `query`, `form`, `json`, `claim` or `value`. `None` if there is none.
-fn read_place(reader: &Reader<'_>) -> Option<Place> {
-    let own = |text: &str| Ok::<_, String>(text.to_owned());
-    let places = [
-        header_name(reader, "header").map(Place::Header),
-        reader.parse("query", own).map(Place::Query),
-        reader.parse("form", own).map(Place::Form),
-        reader.parse("json", Pointer::parse).map(Place::Json),
-        reader.parse("claim", |name| Ok(Pointer::member(name))).map(Place::Claim),
-        reader.parse("value", own).map(Place::Value),
-    ];
-    let mut places = places.into_iter().flatten();
-    let place = places.next();
-    if places.next().is_some() {
-        reader.fault(reader.place(), "names two places; for both, write a list");
-    }
-    place
-}
-
-/// As [`read_place`], for a table that is nothing but a place.
-fn read_whole_place(reader: &Reader<'_>) -> Option<Place> {
-    let before = reader.faults().count();
-    let place = read_place(reader);
-    if place.is_none() && reader.faults().count() == before {
-        reader.fault(
-            reader.place(),
-            "names no place, write { header = \"X-Id\" }, { query = \"id\" }, { form = \"id\" }, { json = \"/id\" }, { claim = \"jti\" } or { value = \"t\" }",
-        );
-    }
-    place
-}
-
-fn read_signature_place(signature: &Reader<'_>) -> Option<SignaturePlace> {
-    let before = signature.faults().count();
-    let own = |text: &str| Ok::<_, String>(text.to_owned());
-    let headers = match signature.value("header") {
-        Some(Value { node: Node::List(_), .. }) => {
-            let mut names = Vec::new();
-            for text in signature.texts("header")? {
-                match text.value.parse() {
-                    Ok(name) => names.push(name),
-                    Err(_) => signature.fault(text.place, format!("header: \"{}\" is not a header's name", text.value)),
-                }
-            }
-            if names.is_empty() && signature.faults().count() == before {
-                signature.fault(signature.place_of("header"), "header: an empty list has no signature");
-            }
-            Some(SignaturePlace::Headers(names))
-        }
-        Some(_) => signature.parse("header", |text| match text.strip_suffix("{n}") {
-            Some(name) if HeaderName::from_bytes(name.as_bytes()).is_ok() => {
-                Ok(SignaturePlace::Numbered(name.to_owned()))
-            }
-            _ => Ok(SignaturePlace::Headers(vec![parse_header(text)?])),
-        }),
-        None => None,
-    };
-    let places = [
-        headers,
-        signature.parse("query", own).map(|name| SignaturePlace::At(Place::Query(name))),
-        signature.parse("form", own).map(|name| SignaturePlace::At(Place::Form(name))),
-        signature.parse("json", Pointer::parse).map(|pointer| SignaturePlace::At(Place::Json(pointer))),
-        signature.choice("in", &[("body", ())]).map(|()| SignaturePlace::Body),
-    ];
-    let mut places = places.into_iter().flatten();
-    let place = places.next();
-    if places.next().is_some() {
-        signature.fault(signature.place(), "names two places for one signature");
-    }
-    if place.is_none() && signature.faults().count() == before {
-        signature.missing("header", "\"X-Signature\"; or query, form, json, in = \"body\"");
-    }
-    place
-}
-
 fn read_value(signature: &Reader<'_>) -> Option<ValueSyntax> {
     let place = signature.place_of("value");
     let forms = match signature.value("value") {
@@ -351,111 +277,6 @@ fn read_value(signature: &Reader<'_>) -> Option<ValueSyntax> {
         Ok(value) => Some(value),
         Err(wrong) => {
             signature.fault(place, format!("value: {wrong}"));
-            None
-        }
-    }
-}
-
-/// `pieces = { name = "template" }` or `{ name = { from = "form", each = "{name}={value}" } }`, in their order.
-fn read_pieces(signature: &Reader<'_>) -> NamedPieces {
-    let mut named = NamedPieces::new();
-    let Some(Value { node: Node::Table(table), .. }) = signature.value("pieces") else {
-        if let Some(value) = signature.value("pieces") {
-            signature.wrong_kind("pieces", value, "a table of pieces by their names");
-        }
-        return named;
-    };
-    for (name, value) in table.entries() {
-        let source = match &value.node {
-            Node::Text(text) => match Template::parse(text, &named) {
-                Ok(template) => Some(Source::Template(Box::new(template))),
-                Err(wrong) => {
-                    signature.fault(value.place.clone(), format!("pieces.{name}: {wrong}"));
-                    None
-                }
-            },
-            Node::Table(table) => {
-                read_fields(signature.inner("pieces", table), &named).map(|fields| Source::Fields(Box::new(fields)))
-            }
-            _ => {
-                signature.wrong_kind("pieces", value, "a template, or a table with `from` and `each`");
-                None
-            }
-        };
-        named.extend(source.map(|source| (name.to_owned(), source)));
-    }
-    named
-}
-
-fn read_fields(reader: Reader<'_>, named: &NamedPieces) -> Option<Fields> {
-    let before = reader.faults().count();
-    let texts = |key| reader.texts(key).unwrap_or_default().iter().map(|text| text.value.to_owned()).collect();
-    let separator = reader.choice("separator", &[(",", ','), (" ", ' '), (";", ';')]).unwrap_or(',');
-    let from = match reader.value("from") {
-        Some(Value { node: Node::List(_), .. }) => {
-            let mut templates = Vec::new();
-            for text in reader.texts("from")? {
-                match Template::parse(text.value, named) {
-                    Ok(template) => templates.push(template),
-                    Err(wrong) => reader.fault(text.place, format!("from: {wrong}")),
-                }
-            }
-            Some(FieldSource::Texts(templates))
-        }
-        Some(Value { node: Node::Table(table), .. }) => {
-            let inner = reader.inner("from", table);
-            let names = inner.table("headers").and_then(|inner| {
-                let place = read_whole_place(&inner);
-                inner.finish();
-                place
-            });
-            if !inner.has("headers") {
-                inner.missing("headers", "{ header = \"X-Signed-Headers\" }");
-            }
-            inner.finish();
-            names.map(|names| FieldSource::Headers { names, separator })
-        }
-        Some(_) => reader.choice("from", &[("form", 0), ("query", 1), ("json", 2)]).map(|from| match from {
-            0 => FieldSource::Form,
-            1 => FieldSource::Query,
-            _ => FieldSource::Json,
-        }),
-        None => {
-            reader.missing(
-                "from",
-                "\"form\", \"query\", \"json\", { headers = { header = \"…\" } } or a list of templates",
-            );
-            None
-        }
-    };
-    let each = reader.parse("each", Each::parse).or_else(|| Each::parse("{value}").ok());
-    let sort = reader.choice("sort", &Sort::WORDS).unwrap_or(Sort::Name);
-    let (only, except, required): (Vec<String>, Vec<String>, Vec<String>) =
-        (texts("only"), texts("except"), texts("required"));
-    let required = required.iter().map(|name| name.to_ascii_lowercase()).collect();
-    let prefix = reader.text("prefix").map(|text| text.value.to_owned()).unwrap_or_default();
-    let join = reader.text("join").map(|text| text.value.to_owned()).unwrap_or_default();
-    let skip_empty = reader.boolean("skip_empty").unwrap_or(false);
-    let distinct = reader.boolean("distinct").unwrap_or(false);
-    let faults = reader.faults();
-    reader.finish();
-    let fields = Fields { from: from?, only, prefix, except, required, skip_empty, distinct, sort, each: each?, join };
-    (faults.count() == before).then_some(fields)
-}
-
-/// `key_id = { header = "X-Key-Id" }`, `key_id = "primary"`, or the `{key_id}` of the value.
-fn read_key_id(signature: &Reader<'_>, value: Option<&ValueSyntax>) -> Option<KeyId> {
-    match signature.value("key_id") {
-        None => value.is_some_and(ValueSyntax::has_key_id).then_some(KeyId::Value),
-        Some(Value { node: Node::Text(id), .. }) => Some(KeyId::Fixed(id.clone())),
-        Some(Value { node: Node::Table(table), .. }) => {
-            let reader = signature.inner("key_id", table);
-            let place = read_whole_place(&reader);
-            reader.finish();
-            place.map(KeyId::At)
-        }
-        Some(value) => {
-            signature.wrong_kind("key_id", value, "a place as { header = \"X-Key-Id\" }, or the id of a secret");
             None
         }
     }
@@ -504,50 +325,6 @@ fn read_document(signature: &Reader<'_>) -> Document {
     form.map(Document::Form).or(multipart.map(Document::Multipart)).unwrap_or(Document::Body)
 }
 
-fn read_remote(reader: Reader<'_>) -> Option<RemoteKeys> {
-    let before = reader.faults().count();
-    let url = reader.parse("url", |url| match url.strip_prefix("https://") {
-        Some(rest) if rest.contains('/') => Ok(KeySource::Url(url.to_owned())),
-        _ => Err(format!("\"{url}\" is not an https:// URL")),
-    });
-    let place = read_place(&reader);
-    let mut hosts = Vec::new();
-    for text in reader.texts("hosts").unwrap_or_default() {
-        match HostPattern::parse(text.value) {
-            Ok(host) => hosts.push(host),
-            Err(wrong) => reader.fault(text.place, format!("hosts: {wrong}")),
-        }
-    }
-    let path_ends = reader.text("path_ends").map(|text| text.value.to_owned()).unwrap_or_default();
-    let source = match (url, place) {
-        (Some(url), None) => Some(url),
-        (None, Some(place)) if !hosts.is_empty() => Some(KeySource::Message { place, hosts, path_ends }),
-        _ => {
-            reader.fault(
-                reader.place(),
-                "write { url = \"https://…\" }, or the place that names it with the hosts that will do: { json = \"/CertURL\", hosts = [\"keys.example.com\"] }",
-            );
-            None
-        }
-    };
-    let faults = reader.faults();
-    reader.finish();
-    (faults.count() == before).then_some(RemoteKeys { source: source? })
-}
-
-fn read_token(signature: &Reader<'_>) -> TokenScheme {
-    let mut algorithms = Vec::new();
-    for text in signature.texts("algorithms").unwrap_or_default() {
-        match document::choose(text.value, &TokenAlgorithm::WORDS) {
-            Ok(algorithm) => algorithms.push(algorithm),
-            Err(wrong) => signature.fault(text.place, format!("algorithms: {wrong}")),
-        }
-    }
-    let leeway = signature.parse("leeway", parse_duration).unwrap_or(LEEWAY);
-    let max_lifetime = signature.parse("max_lifetime", parse_duration);
-    TokenScheme { algorithms, detached: false, leeway, max_lifetime, issued_is_timestamp: false }
-}
-
 fn read_timestamp(reader: Reader<'_>, value: Option<&ValueSyntax>) -> Option<TimestampScheme> {
     let place = read_place(&reader);
     let unit = reader.choice("unit", &TimeUnit::WORDS).unwrap_or(TimeUnit::Seconds);
@@ -567,43 +344,4 @@ fn read_timestamp(reader: Reader<'_>, value: Option<&ValueSyntax>) -> Option<Tim
     let past = past?;
     let tolerance = Tolerance { past, future: future.unwrap_or(past) };
     Some(TimestampScheme { place, unit, tolerance, fixed_width: false })
-}
-
-/// `id` is one place or a list of places: `{ header = "…" }`, `{ json = "/…" }`, `"timestamp"`.
-fn read_ids(event: Reader<'_>) -> Vec<IdPlace> {
-    let read_one = |value: &Value| -> Option<IdPlace> {
-        match &value.node {
-            Node::Text(word) if word == "timestamp" => Some(IdPlace::Timestamp),
-            Node::Table(table) => {
-                let reader = event.inner("id", table);
-                let place = read_whole_place(&reader);
-                reader.finish();
-                place.map(IdPlace::At)
-            }
-            _ => {
-                event.wrong_kind(
-                    "id",
-                    value,
-                    "a place, write { header = \"X-Id\" }, { json = \"/id\" } or \"timestamp\"",
-                );
-                None
-            }
-        }
-    };
-    let ids = match event.value("id") {
-        None => Vec::new(),
-        Some(Value { node: Node::List(items), .. }) => items.iter().filter_map(read_one).collect(),
-        Some(value) => read_one(value).into_iter().collect(),
-    };
-    event.finish();
-    ids
-}
-
-/// A header's name.
-pub(crate) fn header_name(reader: &Reader<'_>, key: &'static str) -> Option<HeaderName> {
-    reader.parse(key, parse_header)
-}
-
-fn parse_header(name: &str) -> Result<HeaderName, String> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("\"{name}\" is not a header's name"))
 }
