@@ -125,8 +125,8 @@ impl Bare {
 impl Subject {
     fn new(scheme: &Scheme) -> anyhow::Result<Self> {
         let preset = Preset::find(scheme.slug).map_err(|why| anyhow!(why))?;
-        let (params, headers) = (Params::default(), usual_headers());
         let (url, body) = (URL, (scheme.body)());
+        let (params, headers) = (Params::default(), usual_headers(&body));
         let message = Message { id: ID, timestamp: NOW, method: "POST", url, headers: &headers, body: &body };
         let secrets = [Secret::new(scheme.keys.signing.clone().into_bytes())];
         let message = preset.profile.scheme.sign(message, &secrets, &params).map_err(|why| anyhow!(why))?;
@@ -329,12 +329,13 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// What a request has beside what its scheme wants.
-fn usual_headers() -> HeaderMap {
+fn usual_headers(body: &[u8]) -> HeaderMap {
+    let json = body.starts_with(b"{");
     let usual = [
         ("host", "hooks.example.com"),
         ("user-agent", "Provider-Webhooks/1.0"),
         ("accept", "*/*"),
-        ("content-type", "application/json"),
+        ("content-type", if json { "application/json" } else { "application/x-www-form-urlencoded" }),
         ("content-length", "1024"),
     ];
     usual.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).into_iter().collect()
