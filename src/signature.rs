@@ -465,6 +465,9 @@ impl Alternative {
         if self.reads_form() && !is_form && !body.is_empty() {
             return no_form();
         }
+        if self.reads_form() && self.coverage.body == BodyCoverage::Partial && !form::is_unambiguous(body) {
+            return wrong("the form has names that could be taken for one");
+        }
         if self.reads_json() {
             if self.document == Document::Body && (is_form || is_multipart) {
                 return Err(Rejection::SignatureMissing(

@@ -97,7 +97,8 @@ impl Alternative {
             self.signs_any(|source| matches!(source, Source::Fields(fields) if picks(fields)))
         };
         let all_bytes = || self.body_coverage() == BodyCoverage::Bytes;
-        self.signs_any(|source| matches!(source, Source::At(signed) if signed == place))
+        // Not in a list that is sorted by value: there it could change places with its neighbour.
+        self.signs().is_some_and(|signs| signs.binds(&Source::At(place.clone())))
             || match place {
                 Place::Claim(_) => true,
                 Place::Form(name) => fields(&FieldSource::Form, name) || all_bytes(),

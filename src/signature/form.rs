@@ -46,39 +46,79 @@ pub fn find<'a>(form: &'a [u8], name: &str) -> Found<'a> {
     found
 }
 
-/// The content of the one part called `name` of a `multipart/form-data` body. `None` if there is none, or a second one.
+/// True if no upstream takes two of the form's names for one: some ignore case, or leading space, or what follows a NUL
+/// or a bracket, or read a dot or a space as an underscore.
+pub fn is_unambiguous(form: &[u8]) -> bool {
+    let mut seen: Vec<(String, Cow<'_, str>)> = Vec::new();
+    for field in fields(form) {
+        let Some((name, _)) = field else { return false };
+        let folded = name.trim_start().split(['\0', '[']).next().unwrap_or_default();
+        let folded = folded.to_ascii_lowercase().replace(['.', ' '], "_");
+        if seen.len() == MAX_NAMES || seen.iter().any(|(known, written)| *known == folded && *written != name) {
+            return false;
+        }
+        seen.push((folded, name));
+    }
+    true
+}
+
+/// A form with more fields than this is none that a payment is told by.
+const MAX_NAMES: usize = 1024;
+
+/// The content of the one part called `name` of a `multipart/form-data` body. `None` if there is none, or a second one,
+/// and where parsers could differ over what its parts are called.
 ///
-/// Source: RFC 7578. Only what names the part is read of its headers.
+/// Source: RFC 7578. Of a part's headers only what names it is read.
 pub fn multipart<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let boundary = parameter(content_type, "boundary")?;
+    let boundary =
+        parameters(content_type)?.into_iter().find_map(|(name, value)| (name == "boundary").then_some(value))?;
     let delimiter = format!("\r\n--{boundary}");
     let mut rest = body.strip_prefix(&delimiter.as_bytes()[2..])?;
     let mut found = None;
-    while !rest.starts_with(b"--") {
-        rest = rest.strip_prefix(b"\r\n")?;
-        let end = find_bytes(rest, delimiter.as_bytes())?;
-        let (part, after) = (&rest[..end], &rest[end + delimiter.len()..]);
+    while let Some(after) = rest.strip_prefix(b"\r\n") {
+        let end = find_bytes(after, delimiter.as_bytes())?;
+        let (part, after) = (&after[..end], &after[end + delimiter.len()..]);
         let blank = find_bytes(part, b"\r\n\r\n")?;
-        let headers = std::str::from_utf8(&part[..blank]).ok()?;
-        let names_it = headers.split("\r\n").any(|header| {
-            header.split_once(':').is_some_and(|(field, value)| {
-                field.eq_ignore_ascii_case("content-disposition") && parameter(value, "name") == Some(name)
-            })
-        });
-        if names_it && found.replace(&part[blank + 4..]).is_some() {
+        if part_name(&part[..blank])? == name && found.replace(&part[blank + 4..]).is_some() {
             return None;
         }
         rest = after;
     }
-    found
+    found.filter(|_| matches!(rest, b"--" | b"--\r\n"))
 }
 
-/// A parameter of a header's value, as in `form-data; name="json"`.
-fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
-    value.split(';').skip(1).find_map(|parameter| {
-        let (found, value) = parameter.trim().split_once('=')?;
-        found.eq_ignore_ascii_case(name).then(|| value.trim_matches('"'))
-    })
+/// The name of a part, said once and plainly.
+fn part_name(headers: &[u8]) -> Option<&str> {
+    let headers = std::str::from_utf8(headers).ok()?;
+    let mut dispositions = headers.split("\r\n").filter_map(|header| {
+        let (field, value) = header.split_once(':')?;
+        field.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
+    });
+    let disposition = dispositions.next()?;
+    if dispositions.next().is_some() || disposition.split(';').next()?.trim() != "form-data" {
+        return None;
+    }
+    parameters(disposition)?.into_iter().find_map(|(name, value)| (name == "name").then_some(value))
+}
+
+/// The parameters of a header's value, as in `form-data; name="json"`. `None` for anything that could be read in two
+/// ways: a name twice, a star, a backslash, space around the equals sign.
+fn parameters(value: &str) -> Option<Vec<(&str, &str)>> {
+    let mut parameters: Vec<(&str, &str)> = Vec::new();
+    for parameter in value.split(';').skip(1) {
+        let (name, value) = parameter.trim().split_once('=')?;
+        let value = value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'))?;
+        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        if !plain
+            || value.starts_with(' ')
+            || value.contains(['\\', '"'])
+            || parameters.iter().any(|(known, _)| *known == name)
+        {
+            return None;
+        }
+        parameters.push((name, value));
+    }
+    Some(parameters)
 }
 
 fn find_bytes(haystack: &[u8], needle: &[u8]) -> Option<usize> {
@@ -119,6 +159,17 @@ mod tests {
         assert_eq!(multipart("multipart/form-data; boundary=x", body, "c"), None);
         assert_eq!(multipart("multipart/form-data; boundary=y", body, "a"), None);
         assert_eq!(multipart("multipart/form-data", body, "a"), None);
+        assert_eq!(multipart("multipart/form-data; boundary=x; boundary=y", body, "a"), None);
+    }
+
+    #[test]
+    fn names_that_an_upstream_could_take_for_one_are_found() {
+        for good in ["a=1&b=2", "a=1&a=2", "", "a.b=1"] {
+            assert!(is_unambiguous(good.as_bytes()), "{good}");
+        }
+        for bad in ["a=1&A=2", "a=1&+a=2", "a=1&a%00x=2", "a=1&a[]=2", "a.b=1&a_b=2", "%ff=1"] {
+            assert!(!is_unambiguous(bad.as_bytes()), "{bad}");
+        }
     }
 
     proptest::proptest! {

@@ -116,7 +116,7 @@ pub fn items<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Vec<&'a RawVal
 }
 
 /// True if `document` is one JSON text that every parser reads alike: no object has two names that are equal, or that
-/// differ only in the case of ASCII letters, which some parsers take for equal.
+/// differ only in case, which some parsers take for equal.
 pub fn is_unambiguous(document: &[u8]) -> bool {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
     Unambiguous.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
@@ -142,8 +142,9 @@ impl<'a> Visitor<'a> for Unambiguous {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = HashSet::new();
-        while let Some(mut name) = map.next_key::<String>()? {
-            name.make_ascii_lowercase();
+        while let Some(name) = map.next_key::<String>()? {
+            // Up and down again: what folds to one letter is one, as the long s and the Kelvin sign.
+            let name: String = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
             if names.len() == MAX_MEMBERS || !names.insert(name) {
                 return Err(A::Error::custom("a name is there twice, or there are too many"));
             }
@@ -317,6 +318,7 @@ mod tests {
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
             r#"{"a":1,"A":2}"#,
+            r#"{"s":1,"ſ":2}"#,
             r#"[{"x":{"a":1,"a":2}}]"#,
             "{} x",
             "",

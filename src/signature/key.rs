@@ -142,6 +142,9 @@ impl Keyed {
                 },
             },
             Mechanism::Token(scheme) => {
+                if !alternative.wants_public_key() && PublicKey::is_one(secret.expose()) {
+                    return Self::Unusable(PUBLIC);
+                }
                 let mut keys = Vec::new();
                 for algorithm in &scheme.algorithms {
                     let key = match (algorithm.0, public) {

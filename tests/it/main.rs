@@ -7,6 +7,7 @@ mod configuration;
 mod dedup;
 mod demo;
 mod explain;
+mod forgeries;
 mod forwarding;
 mod lifecycle;
 mod load;
