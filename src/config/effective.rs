@@ -70,7 +70,10 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     writeln!(text, "methods = [{}]", methods.join(", "))?;
     match &source.proof {
         Proof::Signature(verifier) => {
-            writeln!(text, "secrets = [{}]", described.secrets.join(", "))?;
+            // Where the provider publishes its keys there may be none.
+            if !described.secrets.is_empty() {
+                writeln!(text, "secrets = [{}]", described.secrets.join(", "))?;
+            }
             let params: Vec<String> = verifier
                 .params()
                 .names()

@@ -231,7 +231,12 @@ impl Draft {
     ) -> Result<String, SignError> {
         let now = message.timestamp.0;
         let lifetime = scheme.max_lifetime.map_or(300, |most| i64::try_from(most.as_secs()).unwrap_or(300).min(300));
-        let mut claims = Map::new();
+        let mut claims: Map<String, Value> = match alternative.place {
+            // The token is all that is sent: what the body was to say is what it claims.
+            SignaturePlace::Body => serde_json::from_slice(&self.body)
+                .map_err(|error| format!("the body is no JSON object that a token could claim: {error}"))?,
+            _ => Map::new(),
+        };
         claims.insert("iat".into(), json!(now));
         claims.insert("exp".into(), json!(now + lifetime));
         for condition in &alternative.requires {

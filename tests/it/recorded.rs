@@ -133,6 +133,42 @@ fn the_command_judges_each_as_its_provider_does() {
     }
 }
 
+/// Where our reason is another one than the recorded: recorded, ours, in how many cases, and why.
+const OTHER_WORDS: [(&str, &str, usize, &str); 11] = [
+    ("signature_mismatch", "signature_malformed", 66, "a signature of the wrong length is not compared at all"),
+    ("signature_mismatch", "signature_missing", 7, "a list without an item of the scheme's version has no signature"),
+    ("malformed_signature", "signature_malformed", 6, "the same in our words"),
+    ("malformed_signature", "signature_missing", 4, "nothing in the header has the scheme's form"),
+    ("malformed_signature", "timestamp_missing", 1, "what the value lacks is its timestamp"),
+    ("signature_missing", "signature_malformed", 1, "`sha256=` alone is a bad bare signature of that provider"),
+    ("missing_header", "timestamp_missing", 7, "we say which header"),
+    ("missing_header", "event_id_missing", 6, "we say which header"),
+    ("missing_header", "signature_missing", 3, "a header that the signature needs beside it"),
+    ("token_mismatch", "signature_mismatch", 1, "a credential is compared like a signature"),
+    ("token_mismatch", "signature_missing", 1, "another authentication scheme is none of ours"),
+];
+
+#[test]
+fn the_reasons_are_those_recorded_but_for_a_few_words() {
+    let lines: String = recorded().iter().map(|(_, line)| format!("{line}\n")).collect();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), lines).expect("a file");
+    let output = hookward(&["verify", "--case", file.path().to_str().expect("a path")]).output().expect("the program");
+    let verdicts = String::from_utf8(output.stdout).expect("text");
+    let mut others: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for ((recorded, _), verdict) in recorded().iter().zip(verdicts.lines()) {
+        let verdict: Value = serde_json::from_str(verdict).expect("JSON");
+        if let (Some(wanted), Some(ours)) = (recorded.expect.strip_prefix("reject:"), verdict["reason"].as_str())
+            && wanted != ours
+        {
+            *others.entry((wanted.to_owned(), ours.to_owned())).or_default() += 1;
+        }
+    }
+    let known = OTHER_WORDS.map(|(wanted, ours, count, _)| ((wanted.to_owned(), ours.to_owned()), count));
+    let known = BTreeMap::from(known);
+    assert_eq!(others, known);
+}
+
 #[test]
 fn each_line_gets_a_line_whatever_it_holds() {
     let mut child =

@@ -204,3 +204,24 @@ async fn the_line_that_providers_show_prints_works_against_a_local_gateway() {
         gateway.end();
     }
 }
+
+#[test]
+fn a_token_may_be_the_whole_body_or_sign_it_from_a_header() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let body = folder.path().join("body");
+    std::fs::write(&body, r#"{"event":"user.created","n":100}"#).expect("a file");
+    for (algorithm, place, shown) in
+        [("jwt", "in = \"body\"", "user.created"), ("jws-detached", "header = \"X-JWS\"", "accepted")]
+    {
+        let file = folder.path().join("acme.toml");
+        let text = format!("[signature]\nalgorithm = \"{algorithm}\"\nalgorithms = [\"HS256\"]\n{place}\n");
+        std::fs::write(&file, text).expect("a file");
+        let file = file.to_str().expect("a path");
+        let request = sign(file, SECRET, &[], &body);
+        let (good, text) = verify(file, SECRET, &request);
+        assert!(good && text.contains(shown), "{text}");
+        let end = request.len() - 2;
+        let changed = [&request[..end], b"xx"].concat();
+        assert!(!verify(file, SECRET, &changed).0, "{algorithm}");
+    }
+}
