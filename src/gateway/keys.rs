@@ -82,17 +82,46 @@ impl KeyDocuments {
         clock: &Clock,
     ) -> Result<Arc<KeySet>, Rejection> {
         let slot = self.slot(url).ok_or(Rejection::KeysUnavailable)?;
-        if slot.state().document.is_none() && !self.may_ask_first(clock.monotonic()) {
-            return Err(Rejection::KeysUnavailable);
-        }
-        let document = slot.document(url, anew, clock).await.ok_or(Rejection::KeysUnavailable)?;
-        memory.keys(&document, || KeySet::fetched(scheme, &document)).map_err(|why| {
-            warn!(%url, "The document with a provider's keys {why}");
-            Rejection::KeysUnavailable
-        })
+        let is_good = |document: &Bytes| KeySet::fetched(scheme, document).map(|_| ());
+        let document = self.document(&slot, url, anew, is_good, clock).await.ok_or(Rejection::KeysUnavailable)?;
+        // Another source's scheme may have found good what this one cannot use.
+        memory.keys(&document, || KeySet::fetched(scheme, &document)).map_err(|_| Rejection::KeysUnavailable)
     }
 
-    /// False where strangers have named too many URLs lately.
+    /// The document at `url`, fetched now if there is need. `None` if there is no good one.
+    async fn document(
+        &self,
+        slot: &Slot,
+        url: &str,
+        anew: bool,
+        is_good: impl Fn(&Bytes) -> Result<(), &'static str>,
+        clock: &Clock,
+    ) -> Option<Arc<Bytes>> {
+        let wants = |state: &State| {
+            let now = clock.monotonic();
+            (anew || State::is_older(state.fetched, MAX_AGE, now)) && State::is_older(state.tried, RETRY_AFTER, now)
+        };
+        let before = slot.state();
+        if !wants(&before) {
+            return before.document;
+        }
+        let _fetching = match (slot.fetching.try_lock(), &before.document) {
+            (Ok(fetching), _) => fetching,
+            (Err(_), Some(document)) if !anew => return Some(Arc::clone(document)),
+            (Err(_), _) => slot.fetching.lock().await,
+        };
+        let before = slot.state();
+        if !wants(&before) || (before.document.is_none() && !self.may_ask_first(clock.monotonic())) {
+            return before.document;
+        }
+        let fetched = fetch(url).await.and_then(|document| match is_good(&document) {
+            Ok(()) => Ok(document),
+            Err(why) => Err(anyhow::anyhow!("what is there {why}")),
+        });
+        slot.settle(url, fetched, clock.monotonic())
+    }
+
+    /// False where strangers have named too many unknown URLs lately.
     fn may_ask_first(&self, now: Duration) -> bool {
         let mut asks = self.first_asks.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_sub(asks.0) >= WINDOW {
@@ -124,27 +153,8 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The document, fetched now if there is need. `None` if there is no good one.
-    async fn document(&self, url: &str, anew: bool, clock: &Clock) -> Option<Arc<Bytes>> {
-        let wants = |state: &State| {
-            let now = clock.monotonic();
-            (anew || State::is_older(state.fetched, MAX_AGE, now)) && State::is_older(state.tried, RETRY_AFTER, now)
-        };
-        let before = self.state();
-        if !wants(&before) {
-            return before.document;
-        }
-        let _fetching = match (self.fetching.try_lock(), &before.document) {
-            (Ok(fetching), _) => fetching,
-            (Err(_), Some(document)) if !anew => return Some(Arc::clone(document)),
-            (Err(_), _) => self.fetching.lock().await,
-        };
-        let before = self.state();
-        if !wants(&before) {
-            return before.document;
-        }
-        let fetched = fetch(url).await;
-        let now = clock.monotonic();
+    /// Keeps what was fetched, or, where nothing good was, what there is.
+    fn settle(&self, url: &str, fetched: anyhow::Result<Bytes>, now: Duration) -> Option<Arc<Bytes>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.tried = Some(now);
         match fetched {

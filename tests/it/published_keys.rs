@@ -163,3 +163,17 @@ async fn without_keys_the_sender_is_asked_to_come_back() {
     gateway.signal("TERM");
     gateway.end();
 }
+
+#[tokio::test]
+async fn a_page_that_is_no_key_document_is_not_kept() {
+    let keys = KeyServer::start("<html>maintenance</html>".to_owned()).await;
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let (folder, upstream) = (tempfile::tempdir().expect("a folder"), Upstream::start().await);
+    let mut gateway = serving(&folder, &keys, &upstream);
+    let address = gateway.address("gateway");
+    let reply = client::send(address, request(&signed(&pair, "{}"))).await;
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    gateway.wait_for(&["what is there is not a public key"]);
+    gateway.signal("TERM");
+    gateway.end();
+}
