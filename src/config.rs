@@ -6,6 +6,7 @@
 mod effective;
 pub mod environment;
 mod gateway;
+mod scheme;
 mod secrets;
 mod sidecar;
 mod source;
