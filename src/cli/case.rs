@@ -81,8 +81,8 @@ pub fn run(file: &Path) -> u8 {
 fn judge(line: &[u8]) -> Result<Verdict, String> {
     let case: Case = serde_json::from_slice(line).map_err(|error| format!("not a recorded request: {error}"))?;
     let preset = Preset::find(&case.provider)?;
-    let material = Material::read(case.secret)?;
     let scheme = preset.profile.scheme.clone();
+    let material = Material::read(case.secret, &scheme)?;
     let verifier = Verifier::new(scheme.clone(), &material.secrets, material.params, MAX_BODY)
         .map_err(|(index, why)| format!("secret {} {why}", index + 1))?;
     if material.secrets.is_empty() && !scheme.has_remote_keys() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::signature::Scheme;
 use crate::signature::place::Params;
 use crate::signature::secret::Secret;
 
@@ -18,14 +19,14 @@ pub struct Material {
 impl Material {
     /// Reads a text, a list of texts of which any may match, or an object: `{primary, secondary}`, `{public_key_pem}`
     /// and its like, `{public_keys: [{key_identifier, key}]}`, `{keys: {id: secret}}`, `{credentials: […]}`,
-    /// `{api_key, api_secret}`, `{jwks}`, `{certificates_by_url}`; what else is in it are parameters.
+    /// `{api_key, api_secret}`, `{jwks}`, `{certificates_by_url}`; what `scheme` has as a parameter is one.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(secret: Value) -> Result<Self, String> {
+    pub fn read(secret: Value, scheme: &Scheme) -> Result<Self, String> {
         let mut material = Self::default();
         match secret {
-            Value::Object(object) => material.read_object(object)?,
+            Value::Object(object) => material.read_object(object, scheme)?,
             secret => material.add_all(secret)?,
         }
         Ok(material)
@@ -51,8 +52,8 @@ impl Material {
         self.secrets.push((name, Secret::new(secret.into_bytes())));
     }
 
-    fn read_object(&mut self, object: Map<String, Value>) -> Result<(), String> {
-        let mut params = Vec::new();
+    fn read_object(&mut self, object: Map<String, Value>, scheme: &Scheme) -> Result<(), String> {
+        let (wanted, mut params) = (scheme.params(), Vec::new());
         for (key, value) in object {
             let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(format!("{key} is not a string"));
             match key.as_str() {
@@ -78,12 +79,17 @@ impl Material {
                 // The preset pins the hosts, not the request.
                 "cert_host_pattern" => {}
                 name if name.starts_with("public_key") || name.starts_with("certificate") => self.add_all(value)?,
-                _ => match value {
+                name if wanted.iter().any(|(known, _)| *known == name) => match value {
                     Value::Array(values) => {
-                        params.push((key.clone(), values.iter().map(text).collect::<Result<_, _>>()?))
+                        params.push((key.clone(), values.iter().map(text).collect::<Result<_, _>>()?));
                     }
                     value => params.push((key.clone(), vec![text(&value)?])),
                 },
+                // What the scheme does not ask for is the secret under a name of its own, or of no use to it.
+                name if name.contains("secret") || name.contains("token") || name.ends_with("_key") => {
+                    self.add_all(value)?;
+                }
+                _ => {}
             }
         }
         self.params = Params::new(params);
