@@ -34,6 +34,7 @@ mod value;
 mod verifier;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -353,20 +354,28 @@ impl Alternative {
         self.reads_any(form, FieldSource::Form)
     }
 
-    /// True if it reads the JSON that the body is.
-    fn reads_json(&self) -> bool {
-        let json = |place: &Place| matches!(place, Place::Json(_));
-        self.for_each.is_some() || self.reads_any(json, FieldSource::Json)
+    /// How many levels of the body's JSON it reads; 0 where it reads none.
+    fn json_depth(&self) -> usize {
+        let deepest = Cell::new(0);
+        let look = |place: &Place| {
+            if let Place::Json(pointer) = place {
+                deepest.set(deepest.get().max(pointer.steps().len()));
+            }
+            false
+        };
+        let fields = usize::from(self.reads_any(look, FieldSource::Json));
+        let items = self.for_each.as_ref().map_or(0, |pointer| pointer.steps().len() + 1);
+        deepest.get().max(fields) + items
     }
 
-    fn reads_any(&self, is: fn(&Place) -> bool, fields: FieldSource) -> bool {
+    fn reads_any(&self, is: impl Fn(&Place) -> bool, fields: FieldSource) -> bool {
         let of_template = |source: &Source| match source {
             Source::At(place) => is(place),
             Source::Fields(known) => known.from == fields,
             _ => false,
         };
         matches!(&self.place, SignaturePlace::At(place) if is(place))
-            || self.timestamp.as_ref().and_then(|scheme| scheme.place.as_ref()).is_some_and(is)
+            || self.timestamp.as_ref().and_then(|scheme| scheme.place.as_ref()).is_some_and(&is)
             || self.when.iter().chain(&self.requires).any(|condition| is(&condition.place))
             || self.templates().any(|template| template.any(&of_template))
     }
@@ -468,13 +477,14 @@ impl Alternative {
         if self.reads_form() && self.coverage.body == BodyCoverage::Partial && !form::is_unambiguous(body) {
             return wrong("the form has names that could be taken for one");
         }
-        if self.reads_json() {
+        let depth = self.json_depth();
+        if depth > 0 {
             if self.document == Document::Body && (is_form || is_multipart) {
                 return Err(Rejection::SignatureMissing(
                     "the body is called a form, and not the JSON that has it".into(),
                 ));
             }
-            if !json::is_unambiguous(&document) {
+            if !json::is_unambiguous(&document, depth) {
                 return wrong("the body is not one JSON text in which no object has a name twice");
             }
         }

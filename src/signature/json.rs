@@ -115,15 +115,25 @@ pub fn items<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Vec<&'a RawVal
     serde_json::from_str(find(document, pointer)?.get()).ok()
 }
 
-/// True if `document` is one JSON text that every parser reads alike: no object has two names that are equal, or that
-/// differ only in case, which some parsers take for equal.
-pub fn is_unambiguous(document: &[u8]) -> bool {
+/// True if `document` is one JSON text that every parser reads alike, down to `depth` levels: no object has a name twice,
+/// and above that depth none has two that differ only in case, which some parsers take for equal. Below it they are a
+/// provider's users' own.
+pub fn is_unambiguous(document: &[u8], depth: usize) -> bool {
     let mut deserializer = serde_json::Deserializer::from_slice(document);
-    Unambiguous.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
+    Unambiguous { depth }.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
 }
 
 /// Reads a value whose objects have each name once.
-struct Unambiguous;
+struct Unambiguous {
+    /// On so many levels, names that differ only in case are one.
+    depth: usize,
+}
+
+impl Unambiguous {
+    fn below(&self) -> Self {
+        Self { depth: self.depth.saturating_sub(1) }
+    }
+}
 
 impl<'a> DeserializeSeed<'a> for Unambiguous {
     type Value = ();
@@ -144,17 +154,20 @@ impl<'a> Visitor<'a> for Unambiguous {
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             // Up and down again: what folds to one letter is one, as the long s and the Kelvin sign.
-            let name: String = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+            let name = match self.depth {
+                0 => name,
+                _ => name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect(),
+            };
             if names.len() == MAX_MEMBERS || !names.insert(name) {
                 return Err(A::Error::custom("a name is there twice, or there are too many"));
             }
-            map.next_value_seed(Self)?;
+            map.next_value_seed(self.below())?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Self)?.is_some() {}
+        while seq.next_element_seed(self.below())?.is_some() {}
         Ok(())
     }
 
@@ -312,20 +325,28 @@ mod tests {
     #[test]
     fn what_two_parsers_could_read_differently_is_found() {
         for good in ["{}", "[1,-2.5,true,null,\"x\"]", r#"{"a":{"b":1},"c":[{"b":2}]}"#] {
-            assert!(is_unambiguous(good.as_bytes()), "{good}");
+            assert!(is_unambiguous(good.as_bytes(), 9), "{good}");
         }
         for bad in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
             r#"{"a":1,"A":2}"#,
             r#"{"s":1,"ſ":2}"#,
+            r#"{"x":{"Color":1,"color":2}}"#,
             r#"[{"x":{"a":1,"a":2}}]"#,
             "{} x",
             "",
             "{\"a\":\"\\ud800\"}",
         ] {
-            assert!(!is_unambiguous(bad.as_bytes()), "{bad}");
+            assert!(!is_unambiguous(bad.as_bytes(), 9), "{bad}");
         }
+    }
+
+    #[test]
+    fn below_what_is_read_names_may_differ_in_case() {
+        let nested = br#"{"Type":"x","MessageAttributes":{"Color":1,"color":2}}"#;
+        assert!(is_unambiguous(nested, 1) && !is_unambiguous(nested, 2));
+        assert!(!is_unambiguous(br#"{"x":{"a":1,"a":2}}"#, 0), "but never be the same");
     }
 
     #[test]
