@@ -17,6 +17,7 @@ pub mod header;
 mod inflate;
 pub mod json;
 mod key;
+mod media_type;
 pub mod place;
 pub mod preset;
 mod private_key;
@@ -34,7 +35,6 @@ mod value;
 mod verifier;
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ use fields::FieldSource;
 use form::Found;
 use header::single;
 use json::Pointer;
+use media_type::MediaType;
 use place::{Contents, Context, Params, Place};
 use remote::RemoteKeys;
 use request::Head;
@@ -217,6 +218,13 @@ impl Scheme {
         self.alternatives.iter().any(|alternative| alternative.remote.is_some())
     }
 
+    /// True where strangers' messages name the documents that have the keys.
+    pub fn messages_name_keys(&self) -> bool {
+        let named =
+            |alternative: &Alternative| alternative.remote.as_ref().is_some_and(RemoteKeys::is_named_by_messages);
+        self.alternatives.iter().any(named)
+    }
+
     /// True where the body is a form.
     pub fn has_form(&self) -> bool {
         self.alternatives.iter().any(Alternative::reads_form)
@@ -354,30 +362,30 @@ impl Alternative {
         self.reads_any(form, FieldSource::Form)
     }
 
-    /// How many levels of the body's JSON it reads; 0 where it reads none.
-    fn json_depth(&self) -> usize {
-        let deepest = Cell::new(0);
-        let look = |place: &Place| {
-            if let Place::Json(pointer) = place {
-                deepest.set(deepest.get().max(pointer.steps().len()));
-            }
-            false
-        };
-        let fields = usize::from(self.reads_any(look, FieldSource::Json));
-        let items = self.for_each.as_ref().map_or(0, |pointer| pointer.steps().len() + 1);
-        deepest.get().max(fields) + items
+    /// True if it reads the JSON that the body is.
+    fn reads_json(&self) -> bool {
+        let json = |place: &Place| matches!(place, Place::Json(_));
+        self.for_each.is_some() || self.reads_any(json, FieldSource::Json)
     }
 
-    fn reads_any(&self, is: impl Fn(&Place) -> bool, fields: FieldSource) -> bool {
-        let of_template = |source: &Source| match source {
-            Source::At(place) => is(place),
-            Source::Fields(known) => known.from == fields,
-            _ => false,
+    fn reads_any(&self, is: fn(&Place) -> bool, fields: FieldSource) -> bool {
+        let listed = |source: &Source| matches!(source, Source::Fields(known) if known.from == fields);
+        self.places_read().into_iter().any(is) || self.templates().any(|template| template.any(&listed))
+    }
+
+    /// Every place that it goes by, in the request itself.
+    fn places_read(&self) -> Vec<&Place> {
+        let signature = match &self.place {
+            SignaturePlace::At(place) => Some(place),
+            _ => None,
         };
-        matches!(&self.place, SignaturePlace::At(place) if is(place))
-            || self.timestamp.as_ref().and_then(|scheme| scheme.place.as_ref()).is_some_and(&is)
-            || self.when.iter().chain(&self.requires).any(|condition| is(&condition.place))
-            || self.templates().any(|template| template.any(&of_template))
+        let timestamp = self.timestamp.as_ref().and_then(|scheme| scheme.place.as_ref());
+        let conditions = self.when.iter().chain(&self.requires).map(|condition| &condition.place);
+        let signed = self.templates().flat_map(Template::sources).filter_map(|source| match source {
+            Source::At(place) => Some(place),
+            _ => None,
+        });
+        signature.into_iter().chain(timestamp).chain(conditions).chain(signed).collect()
     }
 
     /// How many bytes a signature has, where every one has as many.
@@ -444,51 +452,95 @@ impl Alternative {
     /// The JSON of a message that pointers point into.
     ///
     /// # Errors
-    /// `SignatureMalformed` where an upstream might read the body otherwise than this scheme does.
+    /// `SignatureMissing` or `SignatureMalformed` where an upstream might read the message otherwise than this scheme does.
     fn document<'a>(&self, head: Head<'a>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
-        let wrong = |why: &str| Err(Rejection::SignatureMalformed(why.to_owned()));
+        // Where every byte is signed, how the upstream reads them is its own affair.
+        if self.coverage.body == BodyCoverage::Bytes && self.document == Document::Body {
+            return Ok(Cow::Borrowed(body));
+        }
+        let media = MediaType::of(head.headers)?;
         let no_form = || Err(Rejection::SignatureMissing("the body is not called the form that has it".into()));
-        let kind = single(head.headers, &http::header::CONTENT_TYPE)?.unwrap_or_default();
-        let media = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let is_form = media == "application/x-www-form-urlencoded";
-        let is_multipart = media.starts_with("multipart/");
         let document = match &self.document {
             Document::Body => Cow::Borrowed(body),
-            Document::Form(_) if !is_form => return no_form(),
+            Document::Form(_) if !media.is_form() => return no_form(),
             Document::Form(name) => match form::find(body, name) {
                 Found::Once(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
                 Found::Once(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
                 Found::Nothing => Cow::Borrowed(&[][..]),
                 Found::Repeated => return Err(Rejection::HeaderConflict(format!("form field {name} is repeated"))),
             },
-            Document::Multipart(_) if media != "multipart/form-data" => return no_form(),
-            Document::Multipart(name) => match form::multipart(kind, body, name) {
+            Document::Multipart(_) if !media.is_multipart_form() => return no_form(),
+            Document::Multipart(name) => match form::multipart(media.whole, body, name) {
                 Some(part) => Cow::Borrowed(part),
-                None => return wrong("the multipart form does not have the part once"),
+                None => {
+                    let why = "the multipart form does not have the part once and plainly";
+                    return Err(Rejection::SignatureMalformed(why.into()));
+                }
             },
         };
-        // Where every byte is signed, how the upstream reads them is its own affair.
-        if self.coverage.body == BodyCoverage::Bytes {
-            return Ok(document);
+        if self.coverage.body != BodyCoverage::Bytes {
+            self.refuse_other_readings(&media, head, body, &document)?;
         }
-        if self.reads_form() && !is_form && !body.is_empty() {
-            return no_form();
+        Ok(document)
+    }
+
+    /// Refuses a message that an upstream might read otherwise than this scheme does.
+    fn refuse_other_readings(
+        &self,
+        media: &MediaType<'_>,
+        head: Head<'_>,
+        body: &[u8],
+        json: &[u8],
+    ) -> Result<(), Rejection> {
+        let wrong = |why: &str| Err(Rejection::SignatureMalformed(why.to_owned()));
+        let read = self.places_read();
+        let query = head.url.query.unwrap_or_default();
+        let of_query: Vec<&str> = read.iter().filter_map(|place| place.query()).collect();
+        let signs_query = self
+            .signs()
+            .is_some_and(|signs| signs.any(&|source| matches!(source, Source::Url(part) if part.has_query())));
+        if !of_query.is_empty() && !signs_query && !form::is_unambiguous(query.as_bytes(), &of_query) {
+            return wrong("the query has names that could be taken for others");
         }
-        if self.reads_form() && self.coverage.body == BodyCoverage::Partial && !form::is_unambiguous(body) {
-            return wrong("the form has names that could be taken for one");
+        if !self.reads_form() && !self.reads_json() {
+            return Ok(());
         }
-        let depth = self.json_depth();
-        if depth > 0 {
-            if self.document == Document::Body && (is_form || is_multipart) {
+        if !media.is_utf8() {
+            return wrong("the body is called something else than UTF-8");
+        }
+        let decoded = self.signs().is_some_and(|signs| signs.any(&|source| *source == Source::Decoded));
+        if !decoded && head.headers.contains_key(http::header::CONTENT_ENCODING) {
+            return wrong("the body is called compressed, and what is signed is not");
+        }
+        if self.reads_form() {
+            if !media.is_form() && !body.is_empty() {
+                return Err(Rejection::SignatureMissing("the body is not called the form that has it".into()));
+            }
+            // Many frameworks have one list of parameters, in which the query wins.
+            if !signs_query && !query.is_empty() {
+                return wrong("the fields of the form are signed and the query is not: it must be empty");
+            }
+            let of_form: Vec<&str> = read.iter().filter_map(|place| place.form()).collect();
+            if !form::is_unambiguous(body, &of_form) {
+                return wrong("the form has names that could be taken for others");
+            }
+        }
+        if self.reads_json() {
+            if self.document == Document::Body && media.could_be_form() {
                 return Err(Rejection::SignatureMissing(
                     "the body is called a form, and not the JSON that has it".into(),
                 ));
             }
-            if !json::is_unambiguous(&document, depth) {
-                return wrong("the body is not one JSON text in which no object has a name twice");
+            let steps: Vec<&str> = read.iter().flat_map(|place| place.json_steps()).map(String::as_str).collect();
+            let items = self.for_each.iter().flat_map(|pointer| pointer.steps().iter().map(String::as_str));
+            let names: Vec<&str> = steps.into_iter().chain(items).collect();
+            if !json::is_unambiguous(json, &names) {
+                return wrong(
+                    "the body is not one JSON text in which no name is there twice or could be taken for another",
+                );
             }
         }
-        Ok(document)
+        Ok(())
     }
 
     fn timestamp_place(&self) -> String {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use serde_json::json;
 
@@ -44,7 +44,7 @@ pub struct MessageArgs {
     now: Option<i64>,
     /// POST unless said otherwise
     #[arg(long, default_value = "POST")]
-    method: String,
+    method: Method,
     /// A header to send, as "Name: value"; may be repeated
     #[arg(long = "header", value_name = "HEADER")]
     headers: Vec<String>,
@@ -124,7 +124,7 @@ fn print_bytes(bytes: &[u8]) {
 /// A message with its signature, ready to go.
 struct Prepared {
     chosen: Chosen,
-    method: String,
+    method: Method,
     signed: Signed,
     /// True if signing left the body as it was given.
     same_body: bool,
@@ -150,9 +150,14 @@ impl MessageArgs {
             let kind = if json { "application/json" } else { "application/x-www-form-urlencoded" };
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         }
+        // Refuses what is no plain URL before it is signed or shown.
+        if Url::parse(url)?.query.is_some() && !host_and_target(url).1.contains('?') {
+            return Err(format!("\"{url}\" has a query and no path before it"));
+        }
         let now = self.now.map_or_else(|| Clock::System.now(), UnixTime);
         let id = self.id.clone().unwrap_or_else(|| format!("msg_{:032x}", fastrand::u128(..)));
-        let message = Message { id: &id, timestamp: now, method: &self.method, url, headers: &headers, body: &body };
+        let message =
+            Message { id: &id, timestamp: now, method: self.method.as_str(), url, headers: &headers, body: &body };
         let secrets: Vec<Secret> = chosen.secrets.iter().map(|(_, secret)| secret.clone()).collect();
         let signed = chosen.preset.profile.scheme.sign(message, &secrets, &chosen.params)?;
         let same_body = signed.body == body;
@@ -194,7 +199,7 @@ impl Prepared {
     }
 
     fn curl(&self, file: &Path) -> Result<Vec<u8>, String> {
-        let mut command = format!("curl -i -X {} {}", self.method, quoted(&self.signed.url));
+        let mut command = format!("curl -i -g --path-as-is -X {} {}", self.method, quoted(&self.signed.url));
         for (name, value) in &self.signed.headers {
             let value = value.to_str().map_err(|_| format!("the header {name} is not text"))?;
             command.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
@@ -230,7 +235,7 @@ impl Prepared {
         let case = json!({
             "provider": self.chosen.preset.slug,
             "secret": if secrets.len() == 1 { json!(secrets[0]) } else { json!(secrets) },
-            "method": self.method,
+            "method": self.method.as_str(),
             "url": self.signed.url,
             "headers": headers,
             "body_b64": STANDARD.encode(&self.signed.body),
@@ -242,7 +247,7 @@ impl Prepared {
     /// Sends it and prints the answer.
     fn exchange(&self, url: &Url) -> anyhow::Result<u8> {
         let (_, target) = host_and_target(&self.signed.url);
-        let mut request = Request::builder().method(self.method.as_str()).uri(target);
+        let mut request = Request::builder().method(&self.method).uri(target);
         let headers = request.headers_mut().ok_or_else(|| anyhow::anyhow!("the method or the URL is not one"))?;
         *headers = self.signed.headers.clone();
         headers.insert(HOST, url.target.host_header());
@@ -275,7 +280,8 @@ fn host_and_target(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     match rest.find(['/', '?']) {
         Some(at) if rest.as_bytes()[at] == b'/' => rest.split_at(at),
-        _ => (rest, "/"),
+        Some(at) => (&rest[..at], "/"),
+        None => (rest, "/"),
     }
 }
 

@@ -150,7 +150,8 @@ impl Report<'_> {
         writeln!(text, "  compared    {compared} with {}", plural(self.chosen.secrets.len(), "secret"))?;
         if let Some((written, time)) = &explanation.timestamp {
             let age = self.now.seconds_since(*time);
-            let apart = if age >= 0 { format!("{age} s before now") } else { format!("{} s after now", -age) };
+            let apart =
+                if age >= 0 { format!("{age} s before now") } else { format!("{} s after now", age.unsigned_abs()) };
             writeln!(text, "  timestamp   {written}, which is {}, {apart}", TimeUnit::Iso8601.format(*time))?;
         }
         if self.chosen.preset.profile.scheme.signs_url() {

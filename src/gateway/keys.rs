@@ -43,14 +43,14 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct KeyDocuments {
     by_url: Mutex<HashMap<String, Arc<Slot>>>,
-    /// When the window began, and how many were asked in it.
+    /// When the window began, and how many URLs that messages named were asked in it.
     first_asks: Mutex<(Duration, u32)>,
 }
 
 /// One document. Whoever holds `fetching` asks for it; the others wait, or go on with the old one.
 #[derive(Debug, Default)]
 struct Slot {
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
@@ -82,8 +82,7 @@ impl KeyDocuments {
         clock: &Clock,
     ) -> Result<Arc<KeySet>, Rejection> {
         let slot = self.slot(url).ok_or(Rejection::KeysUnavailable)?;
-        let is_good = |document: &Bytes| KeySet::fetched(scheme, document).map(|_| ());
-        let document = self.document(&slot, url, anew, is_good, clock).await.ok_or(Rejection::KeysUnavailable)?;
+        let document = self.document(slot, url, anew, scheme, clock).await.ok_or(Rejection::KeysUnavailable)?;
         // Another source's scheme may have found good what this one cannot use.
         memory.keys(&document, || KeySet::fetched(scheme, &document)).map_err(|_| Rejection::KeysUnavailable)
     }
@@ -91,10 +90,10 @@ impl KeyDocuments {
     /// The document at `url`, fetched now if there is need. `None` if there is no good one.
     async fn document(
         &self,
-        slot: &Slot,
+        slot: Arc<Slot>,
         url: &str,
         anew: bool,
-        is_good: impl Fn(&Bytes) -> Result<(), &'static str>,
+        scheme: &Scheme,
         clock: &Clock,
     ) -> Option<Arc<Bytes>> {
         let wants = |state: &State| {
@@ -105,20 +104,29 @@ impl KeyDocuments {
         if !wants(&before) {
             return before.document;
         }
-        let _fetching = match (slot.fetching.try_lock(), &before.document) {
+        let gate = Arc::clone(&slot.fetching);
+        let fetching = match (Arc::clone(&gate).try_lock_owned(), &before.document) {
             (Ok(fetching), _) => fetching,
             (Err(_), Some(document)) if !anew => return Some(Arc::clone(document)),
-            (Err(_), _) => slot.fetching.lock().await,
+            (Err(_), _) => gate.lock_owned().await,
         };
         let before = slot.state();
-        if !wants(&before) || (before.document.is_none() && !self.may_ask_first(clock.monotonic())) {
+        let stranger = before.document.is_none() && scheme.messages_name_keys();
+        if !wants(&before) || (stranger && !self.may_ask_first(clock.monotonic())) {
             return before.document;
         }
-        let fetched = fetch(url).await.and_then(|document| match is_good(&document) {
-            Ok(()) => Ok(document),
-            Err(why) => Err(anyhow::anyhow!("what is there {why}")),
+        // In a task of its own: a client that hangs up must not make the next one begin again.
+        slot.tried(clock.monotonic());
+        let (task_slot, scheme, clock, url) = (Arc::clone(&slot), scheme.clone(), clock.clone(), url.to_owned());
+        let asking = tokio::spawn(async move {
+            let _fetching = fetching;
+            let fetched = fetch(&url).await.and_then(|document| match KeySet::fetched(&scheme, &document) {
+                Ok(_) => Ok(document),
+                Err(why) => Err(anyhow::anyhow!("what is there {why}")),
+            });
+            task_slot.settle(&url, fetched, clock.monotonic())
         });
-        slot.settle(url, fetched, clock.monotonic())
+        asking.await.ok().flatten()
     }
 
     /// False where strangers have named too many unknown URLs lately.
@@ -138,11 +146,13 @@ impl KeyDocuments {
             return Some(Arc::clone(slot));
         }
         if by_url.len() >= MAX_DOCUMENTS {
-            // URLs under which nothing was found, and nobody is looking now.
+            // URLs under which nothing was found, and nobody is looking now; else the one that was fetched longest ago.
             by_url.retain(|_, slot| slot.state().document.is_some() || Arc::strong_count(slot) > 1);
-        }
-        if by_url.len() >= MAX_DOCUMENTS {
-            return None;
+            let idle = by_url.iter().filter(|(_, slot)| Arc::strong_count(slot) == 1);
+            let oldest = idle.min_by_key(|(_, slot)| slot.state().fetched).map(|(url, _)| url.clone());
+            if by_url.len() >= MAX_DOCUMENTS {
+                by_url.remove(&oldest?);
+            }
         }
         Some(Arc::clone(by_url.entry(url.to_owned()).or_default()))
     }
@@ -151,6 +161,11 @@ impl KeyDocuments {
 impl Slot {
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that it is asked for now.
+    fn tried(&self, now: Duration) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).tried = Some(now);
     }
 
     /// Keeps what was fetched, or, where nothing good was, what there is.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
+use super::json;
+
 /// Decodes one name or value: `+` is a space, `%XX` a byte. `None` where the bytes are not UTF-8.
 fn decode(text: &[u8]) -> Option<Cow<'_, str>> {
     if text.contains(&b'+') {
@@ -46,24 +48,28 @@ pub fn find<'a>(form: &'a [u8], name: &str) -> Found<'a> {
     found
 }
 
-/// True if no upstream takes two of the form's names for one: some ignore case, or leading space, or what follows a NUL
-/// or a bracket, or read a dot or a space as an underscore.
-pub fn is_unambiguous(form: &[u8]) -> bool {
-    let mut seen: Vec<(String, Cow<'_, str>)> = Vec::new();
-    for field in fields(form) {
-        let Some((name, _)) = field else { return false };
-        let folded = name.trim_start().split(['\0', '[']).next().unwrap_or_default();
-        let folded = folded.to_ascii_lowercase().replace(['.', ' '], "_");
-        if seen.len() == MAX_NAMES || seen.iter().any(|(known, written)| *known == folded && *written != name) {
-            return false;
-        }
-        seen.push((folded, name));
+/// True if every upstream reads the names in `read`, those that a scheme goes by, as this does: nothing else is taken for
+/// one of them. Some ignore case or space around a name, end it at a NUL or a bracket, read dots and spaces as underscores;
+/// and some take a semicolon for an ampersand.
+pub fn is_unambiguous(form: &[u8], read: &[&str]) -> bool {
+    if form.contains(&b';') {
+        return false;
     }
-    true
+    let read: Vec<(&str, String)> = read.iter().map(|name| (*name, folded(name))).collect();
+    fields(form).all(|field| {
+        field.is_some_and(|(name, _)| {
+            let without_case = folded(&name);
+            !read.iter().any(|(read, folded)| *folded == without_case && *read != name)
+        })
+    })
 }
 
-/// A form with more fields than this is none that a payment is told by.
-const MAX_NAMES: usize = 1024;
+/// A name as the laxest upstream might read it.
+fn folded(name: &str) -> String {
+    let ignored = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}';
+    let name = name.trim_start_matches(ignored).split(['\0', '[', ']']).next().unwrap_or_default();
+    json::folded(name.trim_end_matches(ignored)).replace(['.', ' '], "_")
+}
 
 /// The content of the one part called `name` of a `multipart/form-data` body. `None` if there is none, or a second one,
 /// and where parsers could differ over what its parts are called.
@@ -90,6 +96,9 @@ pub fn multipart<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&
 /// The name of a part, said once and plainly.
 fn part_name(headers: &[u8]) -> Option<&str> {
     let headers = std::str::from_utf8(headers).ok()?;
+    if headers.to_ascii_lowercase().contains("content-transfer-encoding") {
+        return None;
+    }
     let mut dispositions = headers.split("\r\n").filter_map(|header| {
         let (field, value) = header.split_once(':')?;
         field.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
@@ -164,11 +173,22 @@ mod tests {
 
     #[test]
     fn names_that_an_upstream_could_take_for_one_are_found() {
-        for good in ["a=1&b=2", "a=1&a=2", "", "a.b=1"] {
-            assert!(is_unambiguous(good.as_bytes()), "{good}");
+        for good in ["a=1&b=2", "a=1&a=2", "", "a.b=1", "from=1&From=2", "c[]=1&c[]=2", "b=%3B"] {
+            assert!(is_unambiguous(good.as_bytes(), &["a", "a.b"]), "{good}");
         }
-        for bad in ["a=1&A=2", "a=1&+a=2", "a=1&a%00x=2", "a=1&a[]=2", "a.b=1&a_b=2", "%ff=1"] {
-            assert!(!is_unambiguous(bad.as_bytes()), "{bad}");
+        for bad in [
+            "a=1&A=2",
+            "a=1&+a=2",
+            "a=1&a%00x=2",
+            "a=1&a[]=2",
+            "a.b=1&a_b=2",
+            "%ff=1",
+            "a%09=1",
+            "%EF%BB%BFa=1",
+            "a]=1",
+            "x=1;a=2",
+        ] {
+            assert!(!is_unambiguous(bad.as_bytes(), &["a", "a.b"]), "{bad}");
         }
     }
 

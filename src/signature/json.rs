@@ -115,27 +115,30 @@ pub fn items<'a>(document: &'a [u8], pointer: &Pointer) -> Option<Vec<&'a RawVal
     serde_json::from_str(find(document, pointer)?.get()).ok()
 }
 
-/// True if `document` is one JSON text that every parser reads alike, down to `depth` levels: no object has a name twice,
-/// and above that depth none has two that differ only in case, which some parsers take for equal. Below it they are a
-/// provider's users' own.
-pub fn is_unambiguous(document: &[u8], depth: usize) -> bool {
+/// True if `document` is one JSON text that every parser reads alike: no object has a name twice, and none has one that
+/// some parsers take for one of `read`, the names that a scheme goes by, since it differs from that only in case.
+pub fn is_unambiguous(document: &[u8], read: &[&str]) -> bool {
+    let read: Vec<(&str, String)> = read.iter().map(|name| (*name, folded(name))).collect();
     let mut deserializer = serde_json::Deserializer::from_slice(document);
-    Unambiguous { depth }.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
+    Unambiguous { read: &read }.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
 }
+
+/// A name without its case. Up and down again: what folds to one letter is one, as the long s and the Kelvin sign.
+pub fn folded(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// More names than this are not kept beside a document.
+const MAX_NAMES: usize = 8192;
 
 /// Reads a value whose objects have each name once.
-struct Unambiguous {
-    /// On so many levels, names that differ only in case are one.
-    depth: usize,
+#[derive(Clone, Copy)]
+struct Unambiguous<'r> {
+    /// Names that nothing else may be taken for, as they are and without their case.
+    read: &'r [(&'r str, String)],
 }
 
-impl Unambiguous {
-    fn below(&self) -> Self {
-        Self { depth: self.depth.saturating_sub(1) }
-    }
-}
-
-impl<'a> DeserializeSeed<'a> for Unambiguous {
+impl<'a> DeserializeSeed<'a> for Unambiguous<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -143,7 +146,7 @@ impl<'a> DeserializeSeed<'a> for Unambiguous {
     }
 }
 
-impl<'a> Visitor<'a> for Unambiguous {
+impl<'a> Visitor<'a> for Unambiguous<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,20 +157,20 @@ impl<'a> Visitor<'a> for Unambiguous {
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             // Up and down again: what folds to one letter is one, as the long s and the Kelvin sign.
-            let name = match self.depth {
-                0 => name,
-                _ => name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect(),
-            };
-            if names.len() == MAX_MEMBERS || !names.insert(name) {
+            let without_case = folded(&name);
+            if self.read.iter().any(|(read, folded)| *folded == without_case && *read != name) {
+                return Err(A::Error::custom("a name could be taken for another"));
+            }
+            if names.len() == MAX_NAMES || !names.insert(name) {
                 return Err(A::Error::custom("a name is there twice, or there are too many"));
             }
-            map.next_value_seed(self.below())?;
+            map.next_value_seed(self)?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(self.below())?.is_some() {}
+        while seq.next_element_seed(self)?.is_some() {}
         Ok(())
     }
 
@@ -325,7 +328,7 @@ mod tests {
     #[test]
     fn what_two_parsers_could_read_differently_is_found() {
         for good in ["{}", "[1,-2.5,true,null,\"x\"]", r#"{"a":{"b":1},"c":[{"b":2}]}"#] {
-            assert!(is_unambiguous(good.as_bytes(), 9), "{good}");
+            assert!(is_unambiguous(good.as_bytes(), &["a", "s", "color"]), "{good}");
         }
         for bad in [
             r#"{"a":1,"a":1}"#,
@@ -338,15 +341,15 @@ mod tests {
             "",
             "{\"a\":\"\\ud800\"}",
         ] {
-            assert!(!is_unambiguous(bad.as_bytes(), 9), "{bad}");
+            assert!(!is_unambiguous(bad.as_bytes(), &["a", "s", "color"]), "{bad}");
         }
     }
 
     #[test]
-    fn below_what_is_read_names_may_differ_in_case() {
-        let nested = br#"{"Type":"x","MessageAttributes":{"Color":1,"color":2}}"#;
-        assert!(is_unambiguous(nested, 1) && !is_unambiguous(nested, 2));
-        assert!(!is_unambiguous(br#"{"x":{"a":1,"a":2}}"#, 0), "but never be the same");
+    fn names_that_nobody_reads_may_differ_in_case() {
+        let document = br#"{"Type":"x","MessageAttributes":{"Color":1,"color":2}}"#;
+        assert!(is_unambiguous(document, &["Type"]) && !is_unambiguous(document, &["Color"]));
+        assert!(!is_unambiguous(br#"{"x":{"a":1,"a":2}}"#, &[]), "but never be the same");
     }
 
     #[test]

@@ -71,6 +71,30 @@ impl Params {
 }
 
 impl Place {
+    /// The name of a query parameter.
+    pub fn query(&self) -> Option<&str> {
+        match self {
+            Self::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name of a form field.
+    pub fn form(&self) -> Option<&str> {
+        match self {
+            Self::Form(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The steps of a pointer into JSON; none elsewhere.
+    pub fn json_steps(&self) -> &[String] {
+        match self {
+            Self::Json(pointer) => pointer.steps(),
+            _ => &[],
+        }
+    }
+
     /// True if it can be read before the body is.
     pub fn is_in_head(&self) -> bool {
         matches!(self, Self::Header(_) | Self::Query(_))

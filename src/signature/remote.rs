@@ -15,7 +15,7 @@ pub enum KeySource {
     /// Always the same.
     Url(String),
     /// The message names it, and only these will do.
-    Message { place: Place, hosts: Vec<HostPattern>, path_ends: String },
+    Message { place: Place, hosts: Vec<HostPattern>, path_begins: String, path_ends: String },
 }
 
 /// A host, in which `{region}` stands for the name of an AWS region, as in `sns.{region}.amazonaws.com`. Any other wildcard
@@ -67,6 +67,11 @@ fn is_region(label: &str) -> bool {
 }
 
 impl RemoteKeys {
+    /// True where strangers' messages name the document.
+    pub fn is_named_by_messages(&self) -> bool {
+        matches!(self.source, KeySource::Message { .. })
+    }
+
     /// The URL of the keys for a message.
     ///
     /// # Errors
@@ -75,15 +80,16 @@ impl RemoteKeys {
     pub fn url(&self, contents: Contents<'_>) -> Result<String, Rejection> {
         match &self.source {
             KeySource::Url(url) => Ok(url.clone()),
-            KeySource::Message { place, hosts, path_ends } => {
+            KeySource::Message { place, hosts, path_begins, path_ends } => {
                 let url = place.read_contents(contents)?;
                 let url = url.ok_or_else(|| Rejection::SignatureMissing(format!("no {place}, which names the key")))?;
                 let trusted =
                     url.strip_prefix("https://").and_then(|rest| rest.split_once('/')).is_some_and(|(host, path)| {
                         hosts.iter().any(|pattern| pattern.matches(host))
+                            && path.starts_with(path_begins.trim_start_matches('/'))
                             && path.ends_with(path_ends.as_str())
                             && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b))
-                            && !path.split('/').any(|segment| segment == "..")
+                            && !path.split('/').any(|segment| matches!(segment, "" | "." | ".."))
                     });
                 if trusted { Ok(url.into_owned()) } else { Err(Rejection::UntrustedKeyUrl) }
             }
@@ -100,7 +106,9 @@ mod tests {
     fn allowed(url: &str) -> bool {
         let place = Place::Json(Pointer::member("u"));
         let hosts = vec![HostPattern::parse("sns.{region}.amazonaws.com").expect("a pattern")];
-        let keys = RemoteKeys { source: KeySource::Message { place, hosts, path_ends: ".pem".into() } };
+        let keys = RemoteKeys {
+            source: KeySource::Message { place, hosts, path_begins: "/".into(), path_ends: ".pem".into() },
+        };
         let headers = http::HeaderMap::new();
         let head = Head { method: "POST", url: PublicUrl::split("https://x/"), headers: &headers };
         let body = serde_json::json!({ "u": url }).to_string();
@@ -123,6 +131,8 @@ mod tests {
             "https://sns.s3-us-west-2.amazonaws.com/x.pem",
             "https://sns.us-east-1a.amazonaws.com/x.pem",
             "https://sns.us-east-1.amazonaws.com/../x.pem",
+            "https://sns.us-east-1.amazonaws.com/./x.pem",
+            "https://sns.us-east-1.amazonaws.com//x.pem",
             "https://sns.us-east-1.amazonaws.com/x.txt",
             "https://sns.us-east-1.amazonaws.com",
             "https://sns.evil#.amazonaws.com/x.pem",

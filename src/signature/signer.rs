@@ -238,7 +238,7 @@ impl Draft {
             _ => Map::new(),
         };
         claims.insert("iat".into(), json!(now));
-        claims.insert("exp".into(), json!(now + lifetime));
+        claims.insert("exp".into(), json!(now.saturating_add(lifetime)));
         for condition in &alternative.requires {
             if let (Place::Claim(pointer), Some(is)) = (&condition.place, condition.is.first()) {
                 let unset = is.params().iter().any(|(name, _)| params.values(name).is_empty());

@@ -59,9 +59,10 @@ pub fn read_remote(reader: Reader<'_>) -> Option<RemoteKeys> {
         }
     }
     let path_ends = reader.text("path_ends").map(|text| text.value.to_owned()).unwrap_or_default();
+    let path_begins = reader.text("path_begins").map(|text| text.value.to_owned()).unwrap_or_default();
     let source = match (url, place) {
         (Some(url), None) => Some(url),
-        (None, Some(place)) if !hosts.is_empty() => Some(KeySource::Message { place, hosts, path_ends }),
+        (None, Some(place)) if !hosts.is_empty() => Some(KeySource::Message { place, hosts, path_begins, path_ends }),
         _ => {
             reader.fault(
                 reader.place(),
