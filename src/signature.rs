@@ -23,6 +23,7 @@ pub mod preset;
 mod private_key;
 pub mod profile;
 mod public_key;
+mod readings;
 pub mod remote;
 pub mod request;
 pub mod scheme;
@@ -49,14 +50,10 @@ use condition::Condition;
 use coverage::{BodyCoverage, Coverage};
 use encoding::Encoding;
 use event_id::{EventId, IdPlace};
-use fields::FieldSource;
-use form::Found;
 use header::single;
 use json::Pointer;
-use media_type::MediaType;
 use place::{Contents, Context, Params, Place};
 use remote::RemoteKeys;
-use request::Head;
 use secret::SecretForm;
 use template::{Source, Template};
 use timestamp::{TimestampScheme, Tolerance};
@@ -356,38 +353,6 @@ impl Alternative {
         self.signs().into_iter().chain(self.requires.iter().chain(&self.when).flat_map(|condition| &condition.is))
     }
 
-    /// True if it reads the form that the body is.
-    fn reads_form(&self) -> bool {
-        let form = |place: &Place| matches!(place, Place::Form(_));
-        self.reads_any(form, FieldSource::Form)
-    }
-
-    /// True if it reads the JSON that the body is.
-    fn reads_json(&self) -> bool {
-        let json = |place: &Place| matches!(place, Place::Json(_));
-        self.for_each.is_some() || self.reads_any(json, FieldSource::Json)
-    }
-
-    fn reads_any(&self, is: fn(&Place) -> bool, fields: FieldSource) -> bool {
-        let listed = |source: &Source| matches!(source, Source::Fields(known) if known.from == fields);
-        self.places_read().into_iter().any(is) || self.templates().any(|template| template.any(&listed))
-    }
-
-    /// Every place that it goes by, in the request itself.
-    fn places_read(&self) -> Vec<&Place> {
-        let signature = match &self.place {
-            SignaturePlace::At(place) => Some(place),
-            _ => None,
-        };
-        let timestamp = self.timestamp.as_ref().and_then(|scheme| scheme.place.as_ref());
-        let conditions = self.when.iter().chain(&self.requires).map(|condition| &condition.place);
-        let signed = self.templates().flat_map(Template::sources).filter_map(|source| match source {
-            Source::At(place) => Some(place),
-            _ => None,
-        });
-        signature.into_iter().chain(timestamp).chain(conditions).chain(signed).collect()
-    }
-
     /// How many bytes a signature has, where every one has as many.
     fn tag_len(&self) -> Option<usize> {
         match &self.mechanism {
@@ -447,100 +412,6 @@ impl Alternative {
             SignaturePlace::At(place) => place.is_in_head(),
             SignaturePlace::Body => false,
         }
-    }
-
-    /// The JSON of a message that pointers point into.
-    ///
-    /// # Errors
-    /// `SignatureMissing` or `SignatureMalformed` where an upstream might read the message otherwise than this scheme does.
-    fn document<'a>(&self, head: Head<'a>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
-        // Where every byte is signed, how the upstream reads them is its own affair.
-        if self.coverage.body == BodyCoverage::Bytes && self.document == Document::Body {
-            return Ok(Cow::Borrowed(body));
-        }
-        let media = MediaType::of(head.headers)?;
-        let no_form = || Err(Rejection::SignatureMissing("the body is not called the form that has it".into()));
-        let document = match &self.document {
-            Document::Body => Cow::Borrowed(body),
-            Document::Form(_) if !media.is_form() => return no_form(),
-            Document::Form(name) => match form::find(body, name) {
-                Found::Once(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
-                Found::Once(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
-                Found::Nothing => Cow::Borrowed(&[][..]),
-                Found::Repeated => return Err(Rejection::HeaderConflict(format!("form field {name} is repeated"))),
-            },
-            Document::Multipart(_) if !media.is_multipart_form() => return no_form(),
-            Document::Multipart(name) => match form::multipart(media.whole, body, name) {
-                Some(part) => Cow::Borrowed(part),
-                None => {
-                    let why = "the multipart form does not have the part once and plainly";
-                    return Err(Rejection::SignatureMalformed(why.into()));
-                }
-            },
-        };
-        if self.coverage.body != BodyCoverage::Bytes {
-            self.refuse_other_readings(&media, head, body, &document)?;
-        }
-        Ok(document)
-    }
-
-    /// Refuses a message that an upstream might read otherwise than this scheme does.
-    fn refuse_other_readings(
-        &self,
-        media: &MediaType<'_>,
-        head: Head<'_>,
-        body: &[u8],
-        json: &[u8],
-    ) -> Result<(), Rejection> {
-        let wrong = |why: &str| Err(Rejection::SignatureMalformed(why.to_owned()));
-        let read = self.places_read();
-        let query = head.url.query.unwrap_or_default();
-        let of_query: Vec<&str> = read.iter().filter_map(|place| place.query()).collect();
-        let signs_query = self
-            .signs()
-            .is_some_and(|signs| signs.any(&|source| matches!(source, Source::Url(part) if part.has_query())));
-        if !of_query.is_empty() && !signs_query && !form::is_unambiguous(query.as_bytes(), &of_query) {
-            return wrong("the query has names that could be taken for others");
-        }
-        if !self.reads_form() && !self.reads_json() {
-            return Ok(());
-        }
-        if !media.is_utf8() {
-            return wrong("the body is called something else than UTF-8");
-        }
-        let decoded = self.signs().is_some_and(|signs| signs.any(&|source| *source == Source::Decoded));
-        if !decoded && head.headers.contains_key(http::header::CONTENT_ENCODING) {
-            return wrong("the body is called compressed, and what is signed is not");
-        }
-        if self.reads_form() {
-            if !media.is_form() && !body.is_empty() {
-                return Err(Rejection::SignatureMissing("the body is not called the form that has it".into()));
-            }
-            // Many frameworks have one list of parameters, in which the query wins.
-            if !signs_query && !query.is_empty() {
-                return wrong("the fields of the form are signed and the query is not: it must be empty");
-            }
-            let of_form: Vec<&str> = read.iter().filter_map(|place| place.form()).collect();
-            if !form::is_unambiguous(body, &of_form) {
-                return wrong("the form has names that could be taken for others");
-            }
-        }
-        if self.reads_json() {
-            if self.document == Document::Body && media.could_be_form() {
-                return Err(Rejection::SignatureMissing(
-                    "the body is called a form, and not the JSON that has it".into(),
-                ));
-            }
-            let steps: Vec<&str> = read.iter().flat_map(|place| place.json_steps()).map(String::as_str).collect();
-            let items = self.for_each.iter().flat_map(|pointer| pointer.steps().iter().map(String::as_str));
-            let names: Vec<&str> = steps.into_iter().chain(items).collect();
-            if !json::is_unambiguous(json, &names) {
-                return wrong(
-                    "the body is not one JSON text in which no name is there twice or could be taken for another",
-                );
-            }
-        }
-        Ok(())
     }
 
     fn timestamp_place(&self) -> String {

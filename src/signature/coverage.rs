@@ -103,10 +103,7 @@ impl Alternative {
                 Place::Claim(_) => true,
                 Place::Form(name) => fields(&FieldSource::Form, name) || all_bytes(),
                 Place::Json(pointer) => fields(&FieldSource::Json, &pointer.steps()[0]) || all_bytes(),
-                Place::Query(name) => {
-                    let has_query = |source: &Source| matches!(source, Source::Url(part) if part.has_query());
-                    fields(&FieldSource::Query, name) || self.signs_any(has_query)
-                }
+                Place::Query(name) => fields(&FieldSource::Query, name) || self.signs_query(),
                 Place::Header(_) | Place::Value(_) => false,
             }
     }
@@ -130,16 +127,19 @@ impl Alternative {
         match place {
             Place::Claim(_) => matches!(self.mechanism, Mechanism::Token(_)),
             Place::Query(_) => {
-                let has_query = |source: &Source| matches!(source, Source::Url(part) if part.has_query());
-                self.signs_any(|source| matches!(source, Source::At(signed) if signed == place))
-                    || self.signs_any(has_query)
+                self.signs_any(|source| matches!(source, Source::At(signed) if signed == place)) || self.signs_query()
             }
             _ => self.signs_any(|source| matches!(source, Source::At(signed) if signed == place)),
         }
     }
 
+    /// True if the signature is made over the query as it stands.
+    pub(super) fn signs_query(&self) -> bool {
+        self.signs_any(|source| matches!(source, Source::Url(part) if part.has_query()))
+    }
+
     /// True if `test` is true of anything that the signature is made over.
-    fn signs_any(&self, test: impl Fn(&Source) -> bool) -> bool {
+    pub(super) fn signs_any(&self, test: impl Fn(&Source) -> bool) -> bool {
         self.signs().is_some_and(|signs| signs.any(&test))
     }
 }
