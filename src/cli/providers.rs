@@ -111,6 +111,10 @@ fn source(preset: &Preset) -> String {
     }
     if scheme.signs_url() {
         let _ = writeln!(text, "public_url = \"https://hooks.example.com/in/{slug}\"");
+    } else if scheme.has_form() {
+        text.push_str(
+            "# no query in the URL that the provider gets: the fields of its forms are signed, a query is not\n",
+        );
     }
     let _ = writeln!(text, "allow = \"{allow}\"\nupstream = \"http://127.0.0.1:3000/webhooks/{slug}\"");
     text
