@@ -29,6 +29,29 @@ impl fmt::Display for UnixTime {
     }
 }
 
+/// A moment, in whole milliseconds since 1970-01-01T00:00:00Z: what stores keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(pub i64);
+
+impl UnixMillis {
+    /// This moment, moved into the future. Never overflows.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment, moved into the past. Never overflows.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero when it is before.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
 /// Where the time comes from: the system, or a test that sets it.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -48,6 +71,14 @@ impl Clock {
                 UnixTime(0).after(elapsed)
             }
             Self::Manual(seconds) => UnixTime(seconds.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The same, to the millisecond.
+    pub fn millis(&self) -> UnixMillis {
+        match self {
+            Self::System => UnixMillis(0).after(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            Self::Manual(seconds) => UnixMillis(seconds.load(Ordering::Relaxed).saturating_mul(1000)),
         }
     }
 

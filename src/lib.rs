@@ -10,6 +10,7 @@ pub mod config;
 pub mod admin;
 pub mod gateway;
 
+pub mod database;
 pub mod dedup;
 pub mod egress;
 pub mod signature;
