@@ -1,5 +1,7 @@
 //! The databases beneath `dedup` and `store`: how they are opened, locked, written in groups, and what goes wrong.
 
+pub mod sqlite;
+
 use thiserror::Error;
 
 /// Why a store did not do what it was asked. Ours: never charged to a client, an upstream or an endpoint.
