@@ -18,6 +18,7 @@ mod rejections;
 mod same_event;
 mod schemes;
 mod seeds;
+mod services;
 mod unbound;
 mod vectors;
 mod wycheproof;

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod client;
+pub mod services;
 pub mod upstream;
 
 use std::net::SocketAddr;
