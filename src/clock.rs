@@ -1,10 +1,14 @@
 //! What time it is, as a value that is passed in.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 /// A moment, in whole seconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +56,33 @@ impl UnixMillis {
     }
 }
 
+impl fmt::Display for UnixMillis {
+    /// As RFC 3339 has it, in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => self.0.fmt(f),
+        }
+    }
+}
+
+impl FromStr for UnixMillis {
+    type Err = String;
+
+    /// Reads what RFC 3339 has.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time: Timestamp =
+            text.parse().map_err(|_| format!("\"{text}\" is not a time, for example \"2026-11-22T08:00:00Z\""))?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
+impl Serialize for UnixMillis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Where the time comes from: the system, or a test that sets it.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -89,5 +120,20 @@ impl Clock {
             Self::System => START.elapsed(),
             Self::Manual(seconds) => Duration::from_secs(seconds.load(Ordering::Relaxed).try_into().unwrap_or(0)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_they_are_read() {
+        let moment = UnixMillis(1_760_000_000_250);
+        assert_eq!(moment.to_string(), "2025-10-09T08:53:20.250Z");
+        assert_eq!(moment.to_string().parse(), Ok(moment));
+        assert_eq!("2025-10-09T10:53:20+02:00".parse(), Ok(UnixMillis(1_760_000_000_000)));
+        assert!("yesterday".parse::<UnixMillis>().is_err());
+        assert_eq!(UnixMillis(5).since(UnixMillis(9)), Duration::ZERO);
     }
 }

@@ -1,5 +1,7 @@
 //! The databases beneath `dedup` and `store`: how they are opened, locked, written in groups, and what goes wrong.
 
+pub mod group;
+pub mod postgres;
 pub mod sqlite;
 
 use thiserror::Error;

@@ -4,6 +4,9 @@
 //! What is remembered is a keyed hash, so a store never holds a provider's ids.
 
 mod memory;
+pub mod postgres;
+pub mod shared;
+pub mod sqlite;
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +22,13 @@ pub use memory::{Memory, MemoryStats};
 /// Stands for one event in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DedupKey(u128);
+
+impl DedupKey {
+    /// As it stands in a store.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
 
 /// Makes [`DedupKey`]s under a key of its own, so that nobody can work out colliding ids.
 #[derive(Clone)]

@@ -14,6 +14,7 @@ pub mod database;
 pub mod dedup;
 pub mod egress;
 pub mod signature;
+pub mod store;
 pub mod telemetry;
 
 pub mod clock;

@@ -47,6 +47,7 @@ CREATE TABLE dedup (
     key                BLOB    NOT NULL PRIMARY KEY,  -- 16 bytes of a keyed hash
     state              INTEGER NOT NULL,              -- 1 in flight, 2 attempted, 3 committed
     token              INTEGER NOT NULL,
+    boot               INTEGER NOT NULL,              -- the process that has it in flight; 0 once it is settled
     fingerprint        INTEGER NOT NULL,              -- of the body
     until              INTEGER NOT NULL               -- the lease's end, or when it is forgotten
 ) WITHOUT ROWID;

@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn remember(key: i64) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> {
-        move |connection| connection.execute("INSERT INTO dedup VALUES (?1, 1, 0, 0, 0)", [key.to_be_bytes()])
+        move |connection| connection.execute("INSERT INTO dedup VALUES (?1, 1, 0, 0, 0, 0)", [key.to_be_bytes()])
     }
 
     async fn count(database: &Sqlite) -> i64 {

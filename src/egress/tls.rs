@@ -55,7 +55,7 @@ impl Roots {
         Ok(Self::from_store(store))
     }
 
-    pub(super) fn config(&self) -> Arc<ClientConfig> {
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0)
     }
 

@@ -1,0 +1,217 @@
+//! Dedup in the file of the embedded store: it outlives the process, and belongs to it alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::shared::{Standing, StoreClaim};
+use super::{ClaimKeys, DedupKey, Failure};
+use crate::clock::UnixMillis;
+use crate::database::StoreError;
+use crate::database::sqlite::{Durability, Sqlite};
+
+const IN_FLIGHT: i64 = 1;
+const ATTEMPTED: i64 = 2;
+const COMMITTED: i64 = 3;
+
+/// For so long after the end of its lease it is known of an event that somebody had begun with it.
+const ABANDONED_FOR: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// The store behind `dedup.store = "sqlite:…"`.
+#[derive(Debug)]
+pub struct SqliteDedup {
+    database: Arc<Sqlite>,
+    /// Nobody but this process has the file: what another one had in flight, it can no longer settle.
+    boot: i64,
+    /// Which part of the keys is swept next.
+    slice: AtomicU8,
+}
+
+/// What an event that was to be remembered is to the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembered {
+    /// Not known until now.
+    New {
+        /// True if its body is known under another id, or somebody had begun with it.
+        possible_duplicate: bool,
+    },
+    /// Committed within its time.
+    Known { fingerprint: u64 },
+}
+
+impl SqliteDedup {
+    /// Dedup in `database`.
+    pub fn new(database: Arc<Sqlite>) -> Self {
+        Self { database, boot: fastrand::i64(1..), slice: AtomicU8::new(0) }
+    }
+
+    /// See [`super::shared`]. Outlives the process, not a loss of power: then at worst an event is forwarded unmarked.
+    pub async fn claim(
+        &self,
+        keys: ClaimKeys,
+        token: u64,
+        lease: Duration,
+        now: UnixMillis,
+    ) -> Result<StoreClaim, StoreError> {
+        let boot = self.boot;
+        self.database.write(Durability::Process, move |c| claim(c, keys, token.cast_signed(), boot, lease, now)).await
+    }
+
+    /// See [`super::shared`]. It is on the disk when this returns.
+    pub async fn commit(&self, keys: ClaimKeys, ttl: Duration, now: UnixMillis) -> Result<(), StoreError> {
+        self.database.write(Durability::Disk, move |c| commit(c, keys, now.after(ttl))).await
+    }
+
+    /// See [`super::shared`].
+    pub async fn release(
+        &self,
+        keys: ClaimKeys,
+        token: u64,
+        failure: Failure,
+        ttl: Duration,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let work = move |c: &Connection| release(c, keys, token.cast_signed(), failure, ttl, now);
+        self.database.write(Durability::Process, work).await
+    }
+
+    /// See [`super::shared`].
+    pub async fn standing(&self, key: DedupKey, now: UnixMillis) -> Result<Standing, StoreError> {
+        let row = self.database.read(move |c| find(c, key)).await?;
+        Ok(match row {
+            Some(row) if now < row.until && row.state == IN_FLIGHT => Standing::InFlight,
+            Some(row) if now < row.until && row.state == COMMITTED => Standing::Committed,
+            Some(row) if now < row.until || row.state == IN_FLIGHT => Standing::Attempted,
+            _ => Standing::Absent,
+        })
+    }
+
+    /// Forgets what is over, in the next 256th part of the keys.
+    pub async fn sweep(&self, now: UnixMillis) -> Result<(), StoreError> {
+        let slice = self.slice.fetch_add(1, Ordering::Relaxed);
+        self.database.write(Durability::Process, move |c| sweep(c, slice, now)).await
+    }
+}
+
+struct Row {
+    state: i64,
+    token: i64,
+    boot: i64,
+    fingerprint: u64,
+    until: UnixMillis,
+}
+
+fn find(connection: &Connection, key: DedupKey) -> Result<Option<Row>> {
+    let mut statement =
+        connection.prepare_cached("SELECT state, token, boot, fingerprint, until FROM dedup WHERE key = ?1")?;
+    statement
+        .query_row([key.bytes()], |row| {
+            Ok(Row {
+                state: row.get(0)?,
+                token: row.get(1)?,
+                boot: row.get(2)?,
+                fingerprint: row.get::<_, i64>(3)?.cast_unsigned(),
+                until: UnixMillis(row.get(4)?),
+            })
+        })
+        .optional()
+}
+
+fn is_known(connection: &Connection, guard: Option<DedupKey>, now: UnixMillis) -> Result<bool> {
+    match guard {
+        Some(guard) => Ok(find(connection, guard)?.is_some_and(|row| now < row.until)),
+        None => Ok(false),
+    }
+}
+
+fn put(
+    connection: &Connection,
+    key: DedupKey,
+    state: i64,
+    (token, boot): (i64, i64),
+    fingerprint: u64,
+    until: UnixMillis,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    statement.execute(params![key.bytes(), state, token, boot, fingerprint.cast_signed(), until.0])?;
+    Ok(())
+}
+
+fn claim(
+    connection: &Connection,
+    keys: ClaimKeys,
+    token: i64,
+    boot: i64,
+    lease: Duration,
+    now: UnixMillis,
+) -> Result<StoreClaim> {
+    let begun = match find(connection, keys.key)? {
+        Some(row) if row.state == COMMITTED && now < row.until => {
+            return Ok(StoreClaim::Committed { fingerprint: row.fingerprint });
+        }
+        Some(row) if row.state == IN_FLIGHT && row.token == token => false,
+        Some(row) if row.state == IN_FLIGHT && row.boot == boot && now < row.until => return Ok(StoreClaim::InFlight),
+        Some(row) => row.state == IN_FLIGHT || (row.state == ATTEMPTED && now < row.until),
+        None => false,
+    };
+    put(connection, keys.key, IN_FLIGHT, (token, boot), keys.fingerprint, now.after(lease))?;
+    Ok(StoreClaim::Granted { possible_duplicate: begun || is_known(connection, keys.guard, now)? })
+}
+
+fn commit(connection: &Connection, keys: ClaimKeys, until: UnixMillis) -> Result<()> {
+    for key in [Some(keys.key), keys.guard].into_iter().flatten() {
+        put(connection, key, COMMITTED, (0, 0), keys.fingerprint, until)?;
+    }
+    Ok(())
+}
+
+fn release(
+    connection: &Connection,
+    keys: ClaimKeys,
+    token: i64,
+    failure: Failure,
+    ttl: Duration,
+    now: UnixMillis,
+) -> Result<()> {
+    let ours = find(connection, keys.key)?.is_some_and(|row| row.state == IN_FLIGHT && row.token == token);
+    match failure {
+        _ if !ours => {}
+        Failure::Definite => {
+            connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([keys.key.bytes()])?;
+        }
+        Failure::Ambiguous => {
+            put(connection, keys.key, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl))?;
+            if let Some(guard) = keys.guard.filter(|guard| !is_known(connection, Some(*guard), now).unwrap_or(true)) {
+                put(connection, guard, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Remembers an event as handled, within the transaction that stores it. One that somebody has in flight is taken over:
+/// nothing says that it will be handled.
+pub fn remember(connection: &Connection, keys: ClaimKeys, ttl: Duration, now: UnixMillis) -> Result<Remembered> {
+    let begun = match find(connection, keys.key)? {
+        Some(row) if row.state == COMMITTED && now < row.until => {
+            return Ok(Remembered::Known { fingerprint: row.fingerprint });
+        }
+        Some(row) => row.state == IN_FLIGHT || (row.state == ATTEMPTED && now < row.until),
+        None => false,
+    };
+    let possible_duplicate = begun || is_known(connection, keys.guard, now)?;
+    commit(connection, keys, now.after(ttl))?;
+    Ok(Remembered::New { possible_duplicate })
+}
+
+/// Forgets what is over, among the keys that begin with this byte.
+pub fn sweep(connection: &Connection, slice: u8, now: UnixMillis) -> Result<()> {
+    let (low, high) = ([slice], slice.checked_add(1).map(|next| [next]));
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM dedup WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND until <= CASE state WHEN 1 THEN ?3 ELSE ?4 END",
+    )?;
+    statement.execute(params![low, high, now.before(ABANDONED_FOR).0, now.0])?;
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! What must not be lost: events, what is owed to whom, and what came of it.
+//!
+//! Both engines have the same verbs. Whatever is answered with success is on the disk, but for leases, which can be
+//! found out again.
+
+mod id;
+mod operator;
+mod postgres;
+
+mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::UnixMillis;
+use crate::database::StoreError;
+use crate::dedup::ClaimKeys;
+
+pub use id::Id;
+pub use operator::{
+    AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryRow, DestinationStats, EventDetail, EventFilter, EventRow,
+    MAX_PAGE, Page, State, Stats,
+};
+
+pub use postgres::PostgresStore;
+pub use sqlite::SqliteStore;
+
+/// A request as it is forwarded: what of it does not depend on where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub method: String,
+    /// Verbatim, without the question mark.
+    pub query: Option<String>,
+    /// One line each, `name: value\r\n`.
+    pub headers: Bytes,
+    pub body: Bytes,
+}
+
+/// An event to be kept, with one delivery for each of its destinations.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    pub id: Id,
+    pub source: String,
+    /// The provider's id, as in `hookward-event-id`.
+    pub event_id: Option<String>,
+    pub accepted_at: UnixMillis,
+    pub message: Message,
+    /// What it is remembered by; `None` where dedup is off.
+    pub remember: Option<Remember>,
+    pub destinations: Vec<Arc<str>>,
+}
+
+/// What an event is remembered by, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Remember {
+    pub keys: ClaimKeys,
+    pub ttl: Duration,
+}
+
+/// What became of an event that was to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It and its deliveries are on the disk.
+    New,
+    /// It was accepted before; nothing was written.
+    Duplicate {
+        /// True if it had another body then.
+        conflict: bool,
+    },
+}
+
+/// How many deliveries a destination may have leased to it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub destination: Arc<str>,
+    pub deliveries: usize,
+}
+
+/// A destination for which something is waiting, and when the first of it is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub destination: Arc<str>,
+    pub due_at: UnixMillis,
+}
+
+/// A delivery that is ours until its lease ends.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    pub id: Id,
+    pub event: Id,
+    pub token: i64,
+    pub destination: Arc<str>,
+    /// When it was first owed: the schedule's window begins here.
+    pub created_at: UnixMillis,
+    /// Attempts that counted so far.
+    pub attempts: u32,
+    /// True if the destination may have had it already.
+    pub possible_duplicate: bool,
+    pub message: Message,
+}
+
+/// What became of a leased delivery.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub id: Id,
+    pub token: i64,
+    pub verdict: Verdict,
+    pub attempt: Attempt,
+}
+
+/// What is to be done with a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The destination has it.
+    Delivered,
+    /// Again, not before then.
+    Again {
+        due_at: UnixMillis,
+        /// True if the destination may have had it already.
+        possible_duplicate: bool,
+    },
+    /// Its attempts or its time are used up: a dead letter.
+    Dead {
+        /// True if the destination may have it all the same.
+        possible_duplicate: bool,
+    },
+}
+
+/// One try at a delivery, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub started_at: UnixMillis,
+    pub duration: Duration,
+    /// Of the answer, where there was one.
+    pub status: Option<u16>,
+    pub error: Option<String>,
+    /// False if it failed for a reason of ours: then it does not count.
+    pub charged: bool,
+}
+
+/// Where events and deliveries are kept.
+#[derive(Debug)]
+pub enum Store {
+    Sqlite(SqliteStore),
+    Postgres(Box<PostgresStore>),
+}
+
+impl Store {
+    /// Keeps an event, its deliveries and what it is remembered by in one step, all of it on the disk.
+    ///
+    /// # Errors
+    /// Then nothing was kept, as far as is known: where the connection broke the event may be there all the same, and its
+    /// next copy will be a duplicate of it.
+    pub async fn accept(&self, event: NewEvent) -> Result<Accepted, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.accept(event).await,
+            Self::Postgres(store) => store.accept(event).await,
+        }
+    }
+
+    /// The destinations for which something is waiting. Leases that ended before `now` are waiting again.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn waiting(&self, now: UnixMillis) -> Result<Vec<Waiting>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.waiting(now).await,
+            Self::Postgres(store) => store.waiting(now).await,
+        }
+    }
+
+    /// Leases what is due, for each destination no more than it has room for, the longest due first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked; leases that it gave all the same will end.
+    pub async fn lease(&self, room: Vec<Room>, now: UnixMillis, lease: Duration) -> Result<Vec<Leased>, StoreError> {
+        let token = fastrand::i64(..);
+        match self {
+            Self::Sqlite(store) => store.lease(room, now, lease, token).await,
+            Self::Postgres(store) => store.lease(room, now, lease, token).await,
+        }
+    }
+
+    /// Writes down what became of a lease. False if it had ended and somebody else has the delivery: then only a success
+    /// counts, since that is a fact.
+    ///
+    /// # Errors
+    /// If the store cannot be asked; then the lease will end, and the delivery may be made again.
+    pub async fn settle(&self, settlement: Settlement) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.settle(settlement).await,
+            Self::Postgres(store) => store.settle(settlement).await,
+        }
+    }
+
+    /// Forgets settled events older than `retention` and dedup keys whose time is over, a limited number at a time.
+    /// Returns how many events went; the same number as `most` means that there may be more.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn purge(&self, now: UnixMillis, retention: Duration, most: u32) -> Result<u32, StoreError> {
+        let before = now.before(retention);
+        match self {
+            Self::Sqlite(store) => store.purge(now, before, most).await,
+            Self::Postgres(store) => store.purge(now, before, most).await,
+        }
+    }
+
+    /// Events, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.events(filter).await,
+            Self::Postgres(store) => store.events(filter).await,
+        }
+    }
+
+    /// One event with its deliveries; `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn event(&self, id: Id) -> Result<Option<EventDetail>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.event(id).await,
+            Self::Postgres(store) => store.event(id).await,
+        }
+    }
+
+    /// Deliveries, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Page<DeliveryRow>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.deliveries(filter).await,
+            Self::Postgres(store) => store.deliveries(filter).await,
+        }
+    }
+
+    /// One delivery with its attempts; `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn delivery(&self, id: Id) -> Result<Option<DeliveryDetail>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.delivery(id).await,
+            Self::Postgres(store) => store.delivery(id).await,
+        }
+    }
+
+    /// Makes deliveries that are dead or waiting due at once, with all their attempts before them. Returns those that it
+    /// found so: one that is leased or delivered is left alone.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn retry(&self, ids: Vec<Id>, now: UnixMillis) -> Result<Vec<Id>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.retry(ids, now).await,
+            Self::Postgres(store) => store.retry(ids, now).await,
+        }
+    }
+
+    /// Owes an event anew to `destinations`: a delivery of its own for each, whatever became of the others. Returns
+    /// their ids; `None` if there is no such event.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn replay(
+        &self,
+        event: Id,
+        destinations: Vec<Arc<str>>,
+        now: UnixMillis,
+    ) -> Result<Option<Vec<Id>>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.replay(event, destinations, now).await,
+            Self::Postgres(store) => store.replay(event, destinations, now).await,
+        }
+    }
+
+    /// How much there is.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn stats(&self) -> Result<Stats, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.stats().await,
+            Self::Postgres(store) => store.stats().await,
+        }
+    }
+
+    /// What is wrong with the store, in words; empty where nothing is.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn check(&self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.check().await,
+            Self::Postgres(store) => store.check().await,
+        }
+    }
+}

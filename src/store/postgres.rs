@@ -1,0 +1,233 @@
+//! The store for more than one machine: every node works on the same tables.
+
+mod accept;
+mod lists;
+mod settle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_postgres::{Error, Row};
+
+use super::{Accepted, Id, Leased, Message, NewEvent, Room, Settlement, Waiting};
+use crate::clock::UnixMillis;
+use crate::database::StoreError;
+use crate::database::group::Group;
+use crate::database::postgres::{Connection, Lane, Postgres};
+use crate::dedup::postgres::sweep;
+
+/// The tables are queues: their statistics are always old, and a plan that reads them whole is never right.
+const DURABLE: &str = "SET synchronous_commit = on; SET enable_seqscan = off";
+/// A lease that a crash of the server takes back was not begun with, or is found out by its end.
+const RELAXED: &str = "SET synchronous_commit = off; SET enable_seqscan = off";
+/// For those who may ask for everything.
+const READING: &str = "SET statement_timeout = '60s'";
+
+/// So many groups of callers are served at once.
+const LANES: usize = 2;
+
+/// Events and deliveries in a database that other nodes use too.
+#[derive(Debug)]
+pub struct PostgresStore {
+    accepts: Group<NewEvent, Accepted>,
+    settlements: Group<Settlement, bool>,
+    work: Lane,
+    upkeep: Lane,
+    operators: Lane,
+    /// Which part of the dedup keys is swept next.
+    slice: AtomicU8,
+}
+
+const END_LEASES: &str = "UPDATE deliveries SET state = 0, lease_token = NULL, possible_duplicate = true \
+    WHERE state = 1 AND due_at <= $1";
+
+/// Steps from destination to destination along the index, so that it costs the same whatever waits for each.
+const WAITING: &str = "
+    WITH RECURSIVE each (destination) AS (
+        SELECT min(destination) FROM deliveries WHERE state = 0
+        UNION ALL
+        SELECT (SELECT min(destination) FROM deliveries WHERE state = 0 AND destination > each.destination)
+        FROM each WHERE each.destination IS NOT NULL
+    )
+    SELECT destination, (SELECT min(due_at) FROM deliveries WHERE state = 0 AND destination = each.destination)
+    FROM each WHERE destination IS NOT NULL";
+
+/// What other nodes are about to lease is passed over.
+const LEASE: &str = "
+    WITH due AS (
+        SELECT due.id FROM unnest($1::text[], $2::bigint[]) AS room (destination, deliveries),
+        LATERAL (
+            SELECT id FROM deliveries d WHERE d.state = 0 AND d.destination = room.destination AND d.due_at <= $3
+            ORDER BY d.due_at LIMIT room.deliveries FOR UPDATE SKIP LOCKED
+        ) due
+    ), taken AS (
+        UPDATE deliveries d SET state = 1, due_at = $4, lease_token = $5 FROM due WHERE d.id = due.id
+        RETURNING d.id, d.event, d.destination, d.created_at, d.attempts, d.possible_duplicate
+    )
+    SELECT taken.*, e.method, e.query, e.headers, e.body FROM taken JOIN events e ON e.id = taken.event";
+
+const PURGE: &str = "
+    WITH old AS (
+        SELECT id FROM events e WHERE accepted_at < $1
+            AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = e.id AND state IN (0, 1))
+        ORDER BY accepted_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ), deliveries_gone AS (
+        DELETE FROM deliveries WHERE event IN (SELECT id FROM old) RETURNING id
+    ), attempts_gone AS (
+        DELETE FROM attempts WHERE delivery IN (SELECT id FROM deliveries_gone)
+    )
+    DELETE FROM events WHERE id IN (SELECT id FROM old)";
+
+const RETRY: &str = "UPDATE deliveries SET state = 0, due_at = $2, created_at = $2, attempts = 0 \
+    WHERE id = ANY ($1) AND state IN (0, 3) RETURNING id";
+
+/// Owes an event to the destinations, under these ids.
+const REPLAY: &str = "
+    INSERT INTO deliveries (id, event, destination, created_at, state, due_at, attempts, possible_duplicate)
+    SELECT given.id, e.id, given.destination, $4, 0, $4, 0, true
+    FROM events e, unnest($2::bytea[], $3::text[]) AS given (id, destination) WHERE e.id = $1
+    RETURNING id";
+
+impl PostgresStore {
+    /// The store in `database`. Nothing is connected before it is asked.
+    pub fn new(database: &Postgres) -> Self {
+        let (accepts, accepting) = Group::new();
+        let (settlements, settling) = Group::new();
+        let (accepting, settling) = (Arc::new(accepting), Arc::new(settling));
+        for _ in 0..LANES {
+            database.runtime().spawn(accept::serve(database.lane(DURABLE), Arc::clone(&accepting)));
+            database.runtime().spawn(settle::serve(database.lane(DURABLE), Arc::clone(&settling)));
+        }
+        Self {
+            accepts,
+            settlements,
+            work: database.lane(RELAXED),
+            upkeep: database.lane(RELAXED),
+            operators: database.lane(READING),
+            slice: AtomicU8::new(0),
+        }
+    }
+
+    pub(super) async fn accept(&self, event: NewEvent) -> Result<Accepted, StoreError> {
+        self.accepts.ask(event).await
+    }
+
+    pub(super) async fn settle(&self, settlement: Settlement) -> Result<bool, StoreError> {
+        self.settlements.ask(settlement).await
+    }
+
+    pub(super) async fn waiting(&self, now: UnixMillis) -> Result<Vec<Waiting>, StoreError> {
+        self.work.run(move |connection| Box::pin(waiting(connection, now))).await
+    }
+
+    pub(super) async fn lease(
+        &self,
+        room: Vec<Room>,
+        now: UnixMillis,
+        lease: Duration,
+        token: i64,
+    ) -> Result<Vec<Leased>, StoreError> {
+        self.work.run(move |connection| Box::pin(self::lease(connection, room, now, now.after(lease), token))).await
+    }
+
+    pub(super) async fn purge(&self, now: UnixMillis, before: UnixMillis, most: u32) -> Result<u32, StoreError> {
+        let slice = self.slice.fetch_add(1, Ordering::Relaxed);
+        self.upkeep
+            .run(move |connection| {
+                Box::pin(async move {
+                    sweep(connection, slice, now).await?;
+                    let statement = connection.prepared(PURGE).await?;
+                    let gone = connection.client.execute(&statement, &[&before.0, &i64::from(most)]).await?;
+                    Ok(u32::try_from(gone).unwrap_or(most))
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn retry(&self, ids: Vec<Id>, now: UnixMillis) -> Result<Vec<Id>, StoreError> {
+        self.operators
+            .run(move |connection| {
+                Box::pin(async move {
+                    let ids: Vec<&[u8]> = ids.iter().map(|id| &id.0[..]).collect();
+                    let statement = connection.prepared(RETRY).await?;
+                    let rows = connection.client.query(&statement, &[&ids, &now.0]).await?;
+                    Ok(rows.iter().map(|row| id(row, 0)).collect())
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn replay(
+        &self,
+        event: Id,
+        destinations: Vec<Arc<str>>,
+        now: UnixMillis,
+    ) -> Result<Option<Vec<Id>>, StoreError> {
+        let ids: Vec<Id> = destinations.iter().map(|_| Id::new(now)).collect();
+        self.operators
+            .run(move |connection| {
+                Box::pin(async move {
+                    let keys: Vec<&[u8]> = ids.iter().map(|id| &id.0[..]).collect();
+                    let names: Vec<&str> = destinations.iter().map(|name| &**name).collect();
+                    let statement = connection.prepared(REPLAY).await?;
+                    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                        [&&event.0[..], &keys, &names, &now.0];
+                    let rows = connection.client.query(&statement, &parameters).await?;
+                    Ok((!rows.is_empty()).then_some(ids))
+                })
+            })
+            .await
+    }
+}
+
+async fn waiting(connection: &mut Connection, now: UnixMillis) -> Result<Vec<Waiting>, Error> {
+    let (end, list) = (connection.prepared(END_LEASES).await?, connection.prepared(WAITING).await?);
+    connection.client.execute(&end, &[&now.0]).await?;
+    let rows = connection.client.query(&list, &[]).await?;
+    let waiting = |row: &Row| Waiting { destination: row.get::<_, &str>(0).into(), due_at: UnixMillis(row.get(1)) };
+    Ok(rows.iter().map(waiting).collect())
+}
+
+async fn lease(
+    connection: &mut Connection,
+    room: Vec<Room>,
+    now: UnixMillis,
+    until: UnixMillis,
+    token: i64,
+) -> Result<Vec<Leased>, Error> {
+    let names: Vec<&str> = room.iter().map(|room| &*room.destination).collect();
+    let limits: Vec<i64> = room.iter().map(|room| i64::try_from(room.deliveries).unwrap_or(i64::MAX)).collect();
+    let statement = connection.prepared(LEASE).await?;
+    let rows = connection.client.query(&statement, &[&names, &limits, &now.0, &until.0, &token]).await?;
+    let leased = rows.iter().map(|row| {
+        let name: &str = row.get(2);
+        let known = room.iter().find(|room| &*room.destination == name);
+        Leased {
+            id: id(row, 0),
+            event: id(row, 1),
+            token,
+            destination: known.map_or_else(|| name.into(), |room| Arc::clone(&room.destination)),
+            created_at: UnixMillis(row.get(3)),
+            attempts: u32::try_from(row.get::<_, i32>(4)).unwrap_or(0),
+            possible_duplicate: row.get(5),
+            message: message(row, 6),
+        }
+    });
+    Ok(leased.collect())
+}
+
+fn id(row: &Row, column: usize) -> Id {
+    Id::from_slice(row.get(column))
+}
+
+/// Method, query, headers and body, from column `first` on.
+fn message(row: &Row, first: usize) -> Message {
+    Message {
+        method: row.get(first),
+        query: row.get(first + 1),
+        headers: Bytes::from(row.get::<_, Vec<u8>>(first + 2)),
+        body: Bytes::from(row.get::<_, Vec<u8>>(first + 3)),
+    }
+}
