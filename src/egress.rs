@@ -35,6 +35,13 @@ pub struct Url {
 /// Why an exchange came to nothing.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
+    /// Its name says nothing to the resolver: the request was never sent.
+    #[error("cannot resolve {target}")]
+    Resolve {
+        target: Target,
+        #[source]
+        cause: io::Error,
+    },
     /// No connection: the request was never sent.
     #[error("cannot connect to {target}")]
     Connect {

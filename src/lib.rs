@@ -12,6 +12,7 @@ pub mod gateway;
 
 pub mod database;
 pub mod dedup;
+pub mod delivery;
 pub mod egress;
 pub mod signature;
 pub mod store;

@@ -1,6 +1,7 @@
 //! Connections to one target, kept open between requests.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ExchangeError, Roots, Target};
@@ -112,15 +113,20 @@ impl Pool {
 
     async fn connect(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
         let within = self.connect_timeout.min(deadline.saturating_duration_since(Instant::now()));
-        match timeout(within, self.open()).await {
-            Ok(Ok(sender)) => Ok(sender),
-            Ok(Err(cause)) => Err(ExchangeError::Connect { target: self.target.clone(), cause }),
-            Err(_) => Err(ExchangeError::ConnectTimeout { target: self.target.clone(), within }),
-        }
+        let opening = async {
+            let found = lookup_host((self.target.host.as_str(), self.target.port)).await;
+            let addresses = found.map_err(|cause| ExchangeError::Resolve { target: self.target.clone(), cause })?;
+            let opened = self.open(addresses).await;
+            opened.map_err(|cause| ExchangeError::Connect { target: self.target.clone(), cause })
+        };
+        let too_late = |_| ExchangeError::ConnectTimeout { target: self.target.clone(), within };
+        timeout(within, opening).await.map_err(too_late)?
     }
 
-    async fn open(&self) -> io::Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect((self.target.host.as_str(), self.target.port)).await?;
+    /// Connects to the first of `addresses` that lets us.
+    async fn open(&self, addresses: impl Iterator<Item = SocketAddr>) -> io::Result<SendRequest<Full<Bytes>>> {
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        let stream = TcpStream::connect(&addresses[..]).await?;
         stream.set_nodelay(true)?;
         let Some(roots) = self.roots.as_ref().filter(|_| self.target.tls) else {
             return start(stream).await;

@@ -35,6 +35,54 @@ struct SourceLabel {
     source: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    source: String,
+    outcome: &'static str,
+}
+
+/// How an attempt at a delivery ended. The `outcome` of `delivery_attempts_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The destination has it.
+    Delivered,
+    /// It answered something else.
+    Refused,
+    /// It could not be reached, or broke off.
+    Unreachable,
+    /// It did not answer in time.
+    Timeout,
+    /// Something of ours was in the way: the attempt does not count.
+    Ours,
+    /// It was the last one, and failed: a dead letter.
+    Dead,
+}
+
+impl AttemptOutcome {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Delivered, "delivered"),
+        (Self::Refused, "refused"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Timeout, "timeout"),
+        (Self::Ours, "ours"),
+        (Self::Dead, "dead"),
+    ];
+}
+
+/// The metrics of the deliveries of one source, resolved once.
+#[derive(Debug)]
+pub struct DeliveryMetrics {
+    outcomes: Vec<Counter>,
+    pub attempt_duration: DurationHistogram,
+}
+
+impl DeliveryMetrics {
+    /// Counts an attempt.
+    pub fn count(&self, outcome: AttemptOutcome) {
+        self.outcomes[outcome as usize].inc();
+    }
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -50,6 +98,10 @@ pub struct Metrics {
     pub buffered_bytes: Gauge,
     dedup_entries: Gauge,
     dedup_evictions: Counter,
+    attempts: Family<AttemptLabels, Counter>,
+    attempt_duration: Family<SourceLabel, DurationHistogram>,
+    pub deliveries_in_flight: Gauge,
+    pub circuits_open: Gauge,
     pub reload_successful: Gauge,
 }
 
@@ -118,6 +170,23 @@ impl Metrics {
             "Finished events forgotten before their time, for want of room",
             dedup_evictions.clone(),
         );
+        let attempts = Family::default();
+        registry.register("delivery_attempts", "Attempts at deliveries by source and outcome", attempts.clone());
+        let attempt_duration = Family::default();
+        registry.register_with_unit(
+            "delivery_attempt_duration",
+            "From the start of an attempt to the end of its destination's answer",
+            Unit::Seconds,
+            attempt_duration.clone(),
+        );
+        let deliveries_in_flight = Gauge::default();
+        registry.register("deliveries_in_flight", "Attempts under way now", deliveries_in_flight.clone());
+        let circuits_open = Gauge::default();
+        registry.register(
+            "delivery_circuits_open",
+            "Destinations in trouble, which get one probe at a time",
+            circuits_open.clone(),
+        );
         let reload_successful = Gauge::default();
         reload_successful.set(1);
         registry.register(
@@ -139,6 +208,10 @@ impl Metrics {
             buffered_bytes,
             dedup_entries,
             dedup_evictions,
+            attempts,
+            attempt_duration,
+            deliveries_in_flight,
+            circuits_open,
             reload_successful,
         }
     }
@@ -162,6 +235,15 @@ impl Metrics {
             possible_duplicates: self.possible_duplicates.get_or_create_owned(&label),
             conflicts: self.conflicts.get_or_create_owned(&label),
         })
+    }
+
+    /// The metrics of the deliveries of the source called `name`.
+    pub fn deliveries(&self, name: &str) -> Arc<DeliveryMetrics> {
+        let outcomes = AttemptOutcome::ALL
+            .map(|(_, outcome)| self.attempts.get_or_create_owned(&AttemptLabels { source: name.to_owned(), outcome }));
+        let label = SourceLabel { source: name.to_owned() };
+        let attempt_duration = self.attempt_duration.get_or_create_owned(&label);
+        Arc::new(DeliveryMetrics { outcomes: outcomes.to_vec(), attempt_duration })
     }
 
     /// The whole of it, in the text format of Prometheus.

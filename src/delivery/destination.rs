@@ -1,0 +1,126 @@
+//! Where deliveries go, and how.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+
+use super::schedule::Schedule;
+use crate::egress::{Pool, Url};
+use crate::store::Message;
+use crate::telemetry::metrics::DeliveryMetrics;
+
+const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
+const POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("hookward-possible-duplicate");
+
+/// More header lines are not read back; hyper accepts no more from a client.
+const MAX_HEADERS: usize = 256;
+
+/// A URL that events are delivered to.
+#[derive(Debug)]
+pub struct Destination {
+    /// By which deliveries know it in the store.
+    pub name: Arc<str>,
+    /// Whose events it gets, for logs and metrics.
+    pub source: String,
+    pub url: Url,
+    pub pool: Pool,
+    /// For one attempt in all.
+    pub timeout: Duration,
+    pub schedule: Schedule,
+    /// Attempts at once.
+    pub limit: usize,
+    pub metrics: Arc<DeliveryMetrics>,
+}
+
+/// All there are, by name.
+pub type Destinations = HashMap<Arc<str>, Arc<Destination>>;
+
+impl Destination {
+    /// The request of attempt `number`. `None` if what was stored cannot be read back, which nothing of ours writes.
+    pub fn request(
+        &self,
+        message: &Message,
+        number: u32,
+        possible_duplicate: bool,
+    ) -> Option<Request<Full<bytes::Bytes>>> {
+        let mut request = Request::new(Full::new(message.body.clone()));
+        *request.method_mut() = Method::from_bytes(message.method.as_bytes()).ok()?;
+        *request.uri_mut() = self.target(message.query.as_deref())?;
+        let mut headers = read_headers(&message.headers)?;
+        headers.insert(HOST, self.url.target.host_header());
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(message.body.len()));
+        headers.insert(ATTEMPT, HeaderValue::from(number));
+        if possible_duplicate {
+            headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
+        }
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+
+    /// Its own path with the event's query, verbatim.
+    fn target(&self, query: Option<&str>) -> Option<Uri> {
+        match query {
+            Some(query) => Uri::try_from(format!("{}?{query}", self.url.path)).ok(),
+            None => Uri::try_from(self.url.path.as_str()).ok(),
+        }
+    }
+}
+
+/// Headers as they are stored: one line each. Host and framing are not among them, since they depend on the destination.
+pub fn write_headers(headers: &HeaderMap) -> bytes::Bytes {
+    let mut lines = Vec::new();
+    for (name, value) in headers {
+        if *name == HOST || *name == CONTENT_LENGTH {
+            continue;
+        }
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+    }
+    lines.into()
+}
+
+/// Headers as they were stored.
+pub fn read_headers(lines: &[u8]) -> Option<HeaderMap> {
+    let mut parsed = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let whole = [lines, b"\r\n"].concat();
+    let httparse::Status::Complete((_, parsed)) = httparse::parse_headers(&whole, &mut parsed).ok()? else {
+        return None;
+    };
+    let mut headers = HeaderMap::with_capacity(parsed.len() + 4);
+    for line in parsed {
+        headers.append(HeaderName::from_bytes(line.name.as_bytes()).ok()?, HeaderValue::from_bytes(line.value).ok()?);
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_they_were_written() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-a", &b"1"[..]), ("x-b", b""), ("x-a", b"two  words; \xff"), ("x-c", b"\ttab")] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).expect("a value"));
+        }
+        headers.append(HOST, HeaderValue::from_static("h"));
+        let lines = write_headers(&headers);
+        headers.remove(HOST);
+        let back = read_headers(&lines).expect("headers");
+        let sorted = |headers: &HeaderMap| {
+            let mut all: Vec<_> =
+                headers.iter().map(|(n, v)| (n.clone(), v.as_bytes().trim_ascii().to_vec())).collect();
+            all.sort_by_key(|(name, _)| name.to_string());
+            all
+        };
+        assert_eq!(sorted(&back), sorted(&headers));
+        assert_eq!(read_headers(b"no colon\r\n"), None);
+        assert_eq!(read_headers(b""), Some(HeaderMap::new()));
+    }
+}

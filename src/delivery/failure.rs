@@ -1,0 +1,139 @@
+//! What an attempt means: for the delivery, and for its destination.
+
+use std::io;
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+
+use super::health::Sign;
+use crate::clock::UnixMillis;
+use crate::egress::{Exchange, ExchangeError};
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// 2xx: the destination has it.
+    Taken,
+    /// Anything else that the destination is to answer for.
+    Failed {
+        /// True if the destination may have it all the same.
+        ambiguous: bool,
+        /// What it asked for.
+        retry_after: Option<Duration>,
+        sign: Sign,
+    },
+    /// Something of ours was in the way: the attempt does not count.
+    Ours,
+}
+
+/// Judges an attempt that ended at `now`.
+pub fn judge(exchanged: &Result<Exchange, ExchangeError>, now: UnixMillis) -> Finding {
+    match exchanged {
+        Ok(answer) if answer.status().is_success() => Finding::Taken,
+        Ok(answer) => Finding::Failed {
+            ambiguous: false,
+            retry_after: retry_after(answer.headers(), now),
+            sign: if in_trouble(answer.status()) { Sign::Trouble } else { Sign::Well },
+        },
+        Err(error) if is_ours(error) => Finding::Ours,
+        Err(error) => Finding::Failed { ambiguous: error.is_ambiguous(), retry_after: None, sign: Sign::Trouble },
+    }
+}
+
+/// True for an answer that says more of its sender than of what was sent.
+fn in_trouble(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
+}
+
+/// True if no other destination could have been reached either: names are not resolved, files or ports have run out.
+fn is_ours(error: &ExchangeError) -> bool {
+    const OURS: [io::ErrorKind; 4] = [
+        io::ErrorKind::AddrNotAvailable,
+        io::ErrorKind::NetworkDown,
+        io::ErrorKind::OutOfMemory,
+        io::ErrorKind::PermissionDenied,
+    ];
+    /// ENFILE and EMFILE, which std has no kind for.
+    const NO_FILES: [i32; 2] = [23, 24];
+    match error {
+        ExchangeError::Resolve { .. } => true,
+        ExchangeError::Connect { cause, .. } => {
+            OURS.contains(&cause.kind()) || cause.raw_os_error().is_some_and(|code| NO_FILES.contains(&code))
+        }
+        _ => false,
+    }
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3). `None` if it is absent or neither.
+fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(UnixMillis(date.timestamp().as_millisecond()).since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::Target;
+    use bytes::Bytes;
+    use http::Response;
+
+    const NOW: UnixMillis = UnixMillis(784_111_777_000);
+
+    fn answered(status: u16, asked: &str) -> Finding {
+        let answer =
+            Response::builder().status(status).header(RETRY_AFTER, asked).body(Bytes::new()).expect("an answer");
+        judge(&Ok(answer), NOW)
+    }
+
+    fn refused(kind: io::ErrorKind) -> Finding {
+        let target = Target { host: "h".into(), port: 1, tls: false };
+        judge(&Err(ExchangeError::Connect { target, cause: kind.into() }), NOW)
+    }
+
+    #[test]
+    fn only_2xx_is_taken() {
+        assert_eq!(answered(200, ""), Finding::Taken);
+        assert_eq!(answered(299, ""), Finding::Taken);
+        for status in [301, 304, 400, 404, 410, 500] {
+            assert!(matches!(answered(status, ""), Finding::Failed { ambiguous: false, .. }), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_answer_in_trouble_is_told_from_one_that_refuses() {
+        let sign = |status| match answered(status, "") {
+            Finding::Failed { sign, .. } => sign,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([500, 503, 429, 408].map(sign), [Sign::Trouble; 4]);
+        assert_eq!([400, 404, 302].map(sign), [Sign::Well; 3]);
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let asked = |text| match answered(503, text) {
+            Finding::Failed { retry_after, .. } => retry_after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked("120"), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:51:37 GMT"), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:00 GMT"), Some(Duration::ZERO), "in the past");
+        for bad in ["", "soon", "-5", "1.5"] {
+            assert_eq!(asked(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_our_way_is_not_the_destinations_fault() {
+        assert_eq!(refused(io::ErrorKind::AddrNotAvailable), Finding::Ours);
+        assert!(matches!(refused(io::ErrorKind::ConnectionRefused), Finding::Failed { ambiguous: false, .. }));
+        let no_files = io::Error::from_raw_os_error(24);
+        let target = Target { host: "h".into(), port: 1, tls: false };
+        assert_eq!(judge(&Err(ExchangeError::Connect { target, cause: no_files }), NOW), Finding::Ours);
+    }
+}
