@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,8 @@ use tracing::info;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, DedupConfig};
-use crate::dedup::{Dedup, Memory};
+use crate::config::{Config, DedupConfig, DedupStore};
+use crate::dedup::{Dedup, Memory, Redis, Remote, Shared};
 use crate::gateway::{Gateway, Settings, Worker, server};
 use crate::telemetry::metrics::Metrics;
 
@@ -35,7 +36,13 @@ pub struct App {
     /// Each worker says here how it ended.
     ended: mpsc::UnboundedReceiver<io::Result<()>>,
     workers: usize,
+    /// Where the connections to stores live. Held for its end.
+    _background: Background,
 }
+
+/// A runtime beside those of the workers, with a thread of its own.
+#[derive(Debug)]
+struct Background(Option<Runtime>);
 
 /// Why a program did not start.
 #[derive(Debug, Error)]
@@ -87,7 +94,8 @@ impl App {
         let admin = plan.admin.map(|address| Admin::bind(address).map_err(|cause| (address, cause))).transpose();
         let admin = admin.map_err(|(address, cause)| StartError::Listen { listener: "admin pages", address, cause })?;
 
-        let dedup = Dedup::Memory(Memory::new(plan.dedup.max_entries));
+        let background = Background::start().map_err(StartError::Worker)?;
+        let dedup = dedup(&plan.dedup, &clock, &background);
         let gateway = Arc::new(Gateway::new(plan.settings, dedup, Arc::new(Metrics::new()), clock));
         let drain = CancellationToken::new();
         let (report, ended) = mpsc::unbounded_channel();
@@ -111,7 +119,8 @@ impl App {
             info!(listener = "admin", address = %admin.address(), "Listening");
             tokio::spawn(admin.run(Arc::clone(&gateway), Arc::clone(&draining)));
         }
-        Ok(Self { gateway, address, admin: admin_address, drain, draining, ended, workers: plan.workers })
+        let workers = plan.workers;
+        Ok(Self { gateway, address, admin: admin_address, drain, draining, ended, workers, _background: background })
     }
 
     /// Where the gateway listens; its port is real also where 0 was asked for.
@@ -146,6 +155,37 @@ impl App {
             }
         };
         timeout(within, all).await.is_ok()
+    }
+}
+
+/// Where events are remembered. A store that cannot be reached is no reason not to start.
+fn dedup(config: &DedupConfig, clock: &Clock, background: &Background) -> Dedup {
+    let remote = match &config.store {
+        DedupStore::Memory => return Dedup::Memory(Memory::new(config.max_entries)),
+        DedupStore::Redis(url) => Remote::Redis(Redis::new(url, &config.prefix)),
+    };
+    let shared = Shared::start(remote, config.timeout, clock.clone(), background.handle());
+    shared.wait_for_probe();
+    Dedup::Shared(shared)
+}
+
+impl Background {
+    fn start() -> io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("background").enable_all().build().map(|runtime| Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("it is there until it is dropped").handle().clone()
+    }
+}
+
+impl Drop for Background {
+    /// Does not wait: this may be one of another runtime's threads, which must not block.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

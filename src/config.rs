@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::document::{Fault, Faults, Reader, Table};
+use crate::dedup::RedisUrl;
+use crate::document::{Fault, Faults, Reader, Table, choose};
 use crate::gateway::Settings;
 use crate::telemetry::logging::{Format, LEVELS};
 use environment::Environment;
@@ -48,8 +49,22 @@ pub struct Config {
 /// `[dedup]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DedupConfig {
+    pub store: DedupStore,
     /// How many finished events fit in memory.
     pub max_entries: u64,
+    /// How long a shared store may take for one operation.
+    pub timeout: Duration,
+    /// Keeps gateways apart that use one shared store and are not to share their events; empty where there is none.
+    pub prefix: String,
+}
+
+/// Where events are remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DedupStore {
+    /// In this process.
+    Memory,
+    /// In a Redis that gateways share.
+    Redis(RedisUrl),
 }
 
 /// `[log]`.
@@ -153,15 +168,42 @@ impl Fixed {
 
 impl DedupConfig {
     fn read(reader: Option<Reader<'_>>) -> Self {
-        let mut config = Self { max_entries: 1_000_000 };
+        let mut config = Self {
+            store: DedupStore::Memory,
+            max_entries: 1_000_000,
+            timeout: Duration::from_millis(250),
+            prefix: String::new(),
+        };
         if let Some(reader) = reader {
-            reader.choice("store", &[("memory", ())]);
+            config.store = reader.parse("store", DedupStore::parse).unwrap_or(config.store);
             if let Some(max) = reader.integer("max_entries", 1, 1_000_000_000) {
                 config.max_entries = max.try_into().unwrap_or(config.max_entries);
             }
+            config.timeout = gateway::positive(&reader, "timeout").unwrap_or(config.timeout);
+            config.prefix = reader.parse("prefix", parse_prefix).unwrap_or(config.prefix);
             reader.finish();
         }
         config
+    }
+}
+
+impl DedupStore {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("redis" | "rediss", _)) => RedisUrl::parse(text).map(Self::Redis),
+            // What it is instead is not repeated: there may be a password in it.
+            Some(_) => Err("it is neither \"memory\" nor a URL such as \"redis://127.0.0.1:6379/0\"".into()),
+            None => choose(text, &[("memory", ())]).map(|()| Self::Memory),
+        }
+    }
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+    if text.len() <= 64 && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{text}\" is not made of up to 64 letters, digits, '-', '_' and '.', for example \"staging\""))
     }
 }
 

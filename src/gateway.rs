@@ -29,14 +29,14 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::dedup::{Claim, Dedup, KeyMaker, Waiter};
+use crate::dedup::{Claim, Dedup, Denial, Fate, KeyMaker, Lease, Waiter};
 use crate::rejection::Rejection;
 use crate::signature::KeySet;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
-use forward::forward;
+use forward::{Asked, ask_and_forward, forward};
 use keys::KeyDocuments;
 use outgoing::{Via, outgoing};
 use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
@@ -86,8 +86,8 @@ impl Gateway {
         Self {
             settings: ArcSwap::from_pointee(settings),
             metrics,
+            keys: dedup.key_maker(),
             dedup,
-            keys: KeyMaker::random(),
             clock,
             budget,
             key_documents: KeyDocuments::default(),
@@ -276,20 +276,11 @@ impl Worker {
             None => None,
             Some(keys) => match self.gateway.dedup.claim(keys, source.lease, self.gateway.clock.monotonic()) {
                 Claim::Granted(lease) => Some(lease),
-                Claim::InFlight(owner) => {
+                Claim::Ask(claimed) => return self.ask(route, admitted, via, claimed, record).await,
+                Claim::Denied(denial) => {
                     // The owner has the same bytes: these make room while this copy waits.
                     drop(admitted);
-                    return share_outcome(source, owner, record).await;
-                }
-                Claim::Crowded => return finish_busy(record),
-                Claim::Committed { conflict } => {
-                    if conflict {
-                        route.metrics.conflicts.inc();
-                        record.conflict();
-                    }
-                    let reply = respond::accepted(source);
-                    record.finish(Outcome::Duplicate, reply.status(), None);
-                    return reply;
+                    return answer_copy(route, denial, record).await;
                 }
             },
         };
@@ -299,23 +290,66 @@ impl Worker {
         let work = forward(Arc::clone(&self.gateway), Arc::clone(route), outgoing, lease, record.take());
         respond::with_answer(detach::finish(work, &self.forwards).await)
     }
+
+    /// Asks the store that gateways share, and goes on from there. A client that hangs up while the store is asked
+    /// leaves no claim behind that nobody settles; one that waits for another's outcome may go.
+    async fn ask(
+        &self,
+        route: &Arc<Route>,
+        admitted: Admitted,
+        via: Via,
+        claimed: Lease,
+        record: &mut Record,
+    ) -> Reply {
+        let (gateway, ours) = (Arc::clone(&self.gateway), Arc::clone(route));
+        let work = ask_and_forward(gateway, ours, admitted, via, claimed, record.take());
+        match detach::finish(work, &self.forwards).await {
+            Asked::Forwarded(answer) => respond::with_answer(answer),
+            Asked::Denied(denial, mut record) => answer_copy(route, denial, &mut record).await,
+        }
+    }
+}
+
+/// Answers a request whose event is not ours to forward.
+async fn answer_copy(route: &Route, denial: Denial, record: &mut Record) -> Reply {
+    match denial {
+        Denial::InFlight(owner) => share_outcome(&route.source, owner, record).await,
+        Denial::Crowded => finish_busy(Outcome::Busy, record),
+        Denial::Committed { conflict } => {
+            if conflict {
+                route.metrics.conflicts.inc();
+                record.conflict();
+            }
+            finish_accepted(&route.source, Outcome::Duplicate, record)
+        }
+        Denial::StoreDown => finish_busy(Outcome::StoreDown, record),
+    }
 }
 
 /// Waits for the owner of the event, and answers what it is answered.
 async fn share_outcome(source: &Source, owner: Waiter, record: &mut Record) -> Reply {
     match timeout(source.wait, owner).await {
-        Ok(Ok(answer)) => {
+        Ok(Ok(Fate::Answered(answer))) => {
             let outcome = if answer.status.is_success() { Outcome::SharedSuccess } else { Outcome::SharedFailure };
             record.finish(outcome, answer.status, None);
             respond::with_answer(answer)
         }
-        Ok(Err(_)) | Err(_) => finish_busy(record),
+        Ok(Ok(Fate::Committed)) => finish_accepted(source, Outcome::SharedSuccess, record),
+        Ok(Ok(Fate::Released)) => finish_busy(Outcome::SharedFailure, record),
+        Ok(Ok(Fate::StoreDown)) => finish_busy(Outcome::StoreDown, record),
+        Ok(Err(_)) | Err(_) => finish_busy(Outcome::Busy, record),
     }
 }
 
-fn finish_busy(record: &mut Record) -> Reply {
+fn finish_accepted(source: &Source, outcome: Outcome, record: &mut Record) -> Reply {
+    let reply = respond::accepted(source);
+    record.finish(outcome, reply.status(), None);
+    reply
+}
+
+fn finish_busy(outcome: Outcome, record: &mut Record) -> Reply {
     let reply = respond::busy();
-    record.finish(Outcome::Busy, reply.status(), None);
+    record.finish(outcome, reply.status(), None);
     reply
 }
 

@@ -45,7 +45,7 @@ CREATE TABLE attempts (
 -- What events are remembered by. Swept along the keys, so that no second index is needed.
 CREATE TABLE dedup (
     key                bytea    NOT NULL PRIMARY KEY,  -- 16 bytes of a keyed hash
-    state              smallint NOT NULL,              -- 1 in flight, 2 attempted, 3 committed
+    state              smallint NOT NULL,              -- 1 in flight, 2 attempted, 3 committed, 4 in flight again
     token              bigint   NOT NULL,
     fingerprint        bigint   NOT NULL,              -- of the body
     until              bigint   NOT NULL               -- the lease's end, or when it is forgotten

@@ -45,7 +45,7 @@ CREATE TABLE attempts (
 -- What events are remembered by. Swept along the keys, so that no second index is needed.
 CREATE TABLE dedup (
     key                BLOB    NOT NULL PRIMARY KEY,  -- 16 bytes of a keyed hash
-    state              INTEGER NOT NULL,              -- 1 in flight, 2 attempted, 3 committed
+    state              INTEGER NOT NULL,              -- 1 in flight, 2 attempted, 3 committed, 4 in flight again
     token              INTEGER NOT NULL,
     boot               INTEGER NOT NULL,              -- the process that has it in flight; 0 once it is settled
     fingerprint        INTEGER NOT NULL,              -- of the body

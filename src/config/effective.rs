@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::Config;
 use super::source::{CUSTOM, Described};
+use super::{Config, DedupStore};
+use crate::dedup::StoreDown;
 use crate::document::quoted;
 use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
@@ -124,15 +125,22 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
             writeln!(text, "missing_id = \"{}\"", missing_id.map_or("", |(word, _)| word))?;
             writeln!(text, "replay_guard = \"{}\"", replay_guard.map_or("", |(word, _)| word))?;
             writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
-            writeln!(text, "wait = \"{}\"", format_duration(source.wait))
+            writeln!(text, "wait = \"{}\"", format_duration(source.wait))?;
+            let store_down = StoreDown::WORDS.iter().find(|(_, word)| *word == source.store_down);
+            writeln!(text, "store_down = \"{}\"", store_down.map_or("", |(word, _)| word))
         }
     }
 }
 
 fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
     writeln!(text, "\n[dedup]")?;
-    writeln!(text, "store = \"memory\"")?;
+    match &config.dedup.store {
+        DedupStore::Memory => writeln!(text, "store = \"memory\"")?,
+        DedupStore::Redis(url) => writeln!(text, "store = \"{url}\"")?,
+    }
     writeln!(text, "max_entries = {}", config.dedup.max_entries)?;
+    writeln!(text, "timeout = \"{}\"", format_duration(config.dedup.timeout))?;
+    writeln!(text, "prefix = \"{}\"", config.dedup.prefix)?;
     if let Some(listen) = config.admin {
         writeln!(text, "\n[admin]")?;
         writeln!(text, "listen = \"{listen}\"")?;

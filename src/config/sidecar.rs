@@ -41,7 +41,7 @@ pub struct Sidecar {
     /// How long a finished event is remembered [default: the provider's]
     #[arg(long, hide_env_values = true, env = "HOOKWARD_DEDUP_TTL", value_name = "DURATION")]
     pub dedup_ttl: Option<String>,
-    /// Where events are remembered: memory, or off [default: memory]
+    /// Where events are remembered: memory, redis://…, or off [default: memory]
     #[arg(long, hide_env_values = true, env = "HOOKWARD_DEDUP", value_name = "STORE")]
     pub dedup: Option<String>,
     /// What names the client: x-forwarded-for, forwarded or proxy-protocol [default: the connection]

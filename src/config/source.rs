@@ -10,6 +10,7 @@ use super::gateway::{positive, positive_size, read_networks};
 use super::scheme::{Keys, read_params, read_profile, read_proof};
 use super::secrets::{self, NamedSecret};
 use super::warnings;
+use crate::dedup::StoreDown;
 use crate::document::{Fault, Node, Reader, Value};
 use crate::egress::{Roots, Url};
 use crate::gateway::Settings;
@@ -74,6 +75,7 @@ pub fn read(
     let dedup_ttl = positive(reader, "dedup_ttl");
     let missing_id = reader.choice("missing_id", &MissingId::WORDS);
     let replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS);
+    let store_down = reader.choice("store_down", &StoreDown::WORDS).unwrap_or(StoreDown::FailClosed);
 
     let profile = profile?;
     let timeout = explicit_timeout.unwrap_or_else(|| default_timeout(profile.delivery.timeout));
@@ -129,6 +131,7 @@ pub fn read(
         enforce,
         lease,
         wait: wait.unwrap_or(timeout),
+        store_down,
         upstream: Upstream {
             path: Uri::try_from(url.path.as_str()).unwrap_or_default(),
             host: url.target.host_header(),

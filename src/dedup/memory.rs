@@ -2,51 +2,25 @@
 //!
 //! An event's shard is locked for each verb, and under that lock both are read and written: a claim is one step.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use tokio::sync::oneshot;
 
-use super::{Answer, Claim, ClaimKeys, DedupKey, Failure, Lease};
-
-const SHARDS: usize = 64;
-
-/// More copies of one event than this do not wait: they are told to come back.
-pub const MAX_WAITERS: usize = 64;
+use super::in_flight::{BuildOwnHash, Entered, InFlight};
+use super::{Answer, Claim, ClaimKeys, DedupKey, DedupStats, Denial, Failure, Fate, Lease};
 
 /// The store behind `dedup.store = "memory"`.
 #[derive(Debug)]
 pub struct Memory {
-    in_flight: Vec<Mutex<Shard>>,
+    in_flight: InFlight,
     finished: Cache<DedupKey, Finished, BuildOwnHash>,
     tokens: AtomicU64,
     evictions: Arc<AtomicU64>,
-}
-
-/// How much a [`Memory`] remembers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryStats {
-    /// Finished events remembered now.
-    pub entries: u64,
-    /// Events forgotten before their time, for want of room. Each could be forwarded twice.
-    pub evictions: u64,
-}
-
-type Shard = HashMap<DedupKey, InFlight, BuildOwnHash>;
-
-#[derive(Debug)]
-struct InFlight {
-    token: u64,
-    lease_until: Duration,
-    waiters: Vec<oneshot::Sender<Answer>>,
 }
 
 /// An event that somebody settled. Times are monotonic.
@@ -81,41 +55,22 @@ impl Memory {
                 }
             })
             .build_with_hasher(BuildOwnHash::default());
-        let in_flight = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { in_flight, finished, tokens: AtomicU64::new(1), evictions }
+        Self { in_flight: InFlight::new(), finished, tokens: AtomicU64::new(1), evictions }
     }
 
     pub(super) fn claim(&self, keys: ClaimKeys, lease: Duration, now: Duration) -> Claim {
-        let mut shard = self.shard(keys.key);
+        let mut held = self.in_flight.hold(keys.key);
         let finished = self.finished(keys.key, now);
         if let Some(Finished { kind: Kind::Committed, fingerprint, .. }) = finished {
-            return Claim::Committed { conflict: fingerprint != keys.fingerprint };
+            return Claim::Denied(Denial::Committed { conflict: fingerprint != keys.fingerprint });
         }
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
-        let claimed = InFlight { token, lease_until: now + lease, waiters: Vec::new() };
-        let stolen = match shard.entry(keys.key) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(claimed);
-                false
-            }
-            Entry::Occupied(mut owned) if owned.get().lease_until <= now => {
-                owned.insert(claimed);
-                true
-            }
-            Entry::Occupied(mut owned) => {
-                let waiters = &mut owned.get_mut().waiters;
-                if waiters.len() >= MAX_WAITERS {
-                    waiters.retain(|waiter| !waiter.is_closed());
-                }
-                if waiters.len() >= MAX_WAITERS {
-                    return Claim::Crowded;
-                }
-                let (settled, waiter) = oneshot::channel();
-                waiters.push(settled);
-                return Claim::InFlight(waiter);
-            }
+        let stolen = match held.enter(token, lease, now) {
+            Entered::Owner { stolen } => stolen,
+            Entered::Waiting(waiter) => return Claim::Denied(Denial::InFlight(waiter)),
+            Entered::Crowded => return Claim::Denied(Denial::Crowded),
         };
-        drop(shard);
+        drop(held);
         // What is finished here and not committed was attempted.
         let known_body = keys.guard.is_some_and(|guard| self.finished(guard, now).is_some());
         let possible_duplicate = stolen || known_body || finished.is_some();
@@ -123,36 +78,39 @@ impl Memory {
     }
 
     pub(super) fn commit(&self, lease: Lease, ttl: Duration, answer: &Answer, now: Duration) {
-        let mut shard = self.shard(lease.keys.key);
-        self.finish(lease.keys.key, Kind::Committed, lease.keys.fingerprint, ttl, now);
-        let waiters = take_waiters(&mut shard, &lease);
-        drop(shard);
-        if let Some(guard) = lease.keys.guard {
-            self.finish(guard, Kind::Committed, lease.keys.fingerprint, ttl, now);
+        let Lease { keys, token, .. } = lease;
+        let mut held = self.in_flight.hold(keys.key);
+        self.finish(keys.key, Kind::Committed, keys.fingerprint, ttl, now);
+        let waiters = held.leave(token);
+        drop(held);
+        if let Some(guard) = keys.guard {
+            self.finish(guard, Kind::Committed, keys.fingerprint, ttl, now);
         }
-        tell(waiters, answer);
+        waiters.tell(|| Fate::Answered(answer.clone()));
     }
 
     pub(super) fn release(&self, lease: Lease, failure: Failure, ttl: Duration, answer: &Answer, now: Duration) {
-        let mut shard = self.shard(lease.keys.key);
-        let waiters = take_waiters(&mut shard, &lease);
+        let Lease { keys, token, .. } = lease;
+        let mut held = self.in_flight.hold(keys.key);
+        let waiters = held.leave(token);
         // A thief may have committed in the meantime; a success is a fact and stays.
-        if failure == Failure::Ambiguous && self.finished(lease.keys.key, now).is_none() {
-            self.finish(lease.keys.key, Kind::Attempted, lease.keys.fingerprint, ttl, now);
+        if failure == Failure::Ambiguous && self.finished(keys.key, now).is_none() {
+            self.finish(keys.key, Kind::Attempted, keys.fingerprint, ttl, now);
         }
-        drop(shard);
-        if let Some(guard) = lease.keys.guard.filter(|_| failure == Failure::Ambiguous)
+        drop(held);
+        if let Some(guard) = keys.guard.filter(|_| failure == Failure::Ambiguous)
             && self.finished(guard, now).is_none()
         {
-            self.finish(guard, Kind::Attempted, lease.keys.fingerprint, ttl, now);
+            self.finish(guard, Kind::Attempted, keys.fingerprint, ttl, now);
         }
-        tell(waiters, answer);
+        waiters.tell(|| Fate::Answered(answer.clone()));
     }
 
-    pub(super) fn stats(&self) -> MemoryStats {
+    pub(super) fn stats(&self) -> DedupStats {
         // The cache does its bookkeeping now and then; without this it would not have counted yet.
         self.finished.run_pending_tasks();
-        MemoryStats { entries: self.finished.entry_count(), evictions: self.evictions.load(Ordering::Relaxed) }
+        let evictions = self.evictions.load(Ordering::Relaxed);
+        DedupStats { entries: self.finished.entry_count(), evictions, store_up: true, ..DedupStats::default() }
     }
 
     fn finished(&self, key: DedupKey, now: Duration) -> Option<Finished> {
@@ -162,54 +120,10 @@ impl Memory {
     fn finish(&self, key: DedupKey, kind: Kind, fingerprint: u64, ttl: Duration, now: Duration) {
         self.finished.insert(key, Finished { kind, fingerprint, until: now + ttl, ttl });
     }
-
-    fn shard(&self, key: DedupKey) -> MutexGuard<'_, Shard> {
-        let shard = &self.in_flight[usize::try_from(key.0 % SHARDS as u128).unwrap_or(0)];
-        // The map is whole between any two of its calls, so a panic elsewhere under the lock leaves it usable.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Ends the claim of `lease`, if it is still that one's, and returns who waits for it.
-fn take_waiters(shard: &mut Shard, lease: &Lease) -> Vec<oneshot::Sender<Answer>> {
-    match shard.entry(lease.keys.key) {
-        Entry::Occupied(owned) if owned.get().token == lease.token => owned.remove().waiters,
-        _ => Vec::new(),
-    }
-}
-
-fn tell(waiters: Vec<oneshot::Sender<Answer>>, answer: &Answer) {
-    for waiter in waiters {
-        // Whoever no longer waits has been answered already.
-        let _ = waiter.send(answer.clone());
-    }
 }
 
 /// Lets the cache drop an entry at the end of its own time.
 struct OwnTtl;
-
-/// Takes a key's own bytes for its hash: they are the output of a keyed hash already.
-#[derive(Debug, Clone, Default)]
-struct OwnHash(u64);
-
-impl Hasher for OwnHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for (place, byte) in bytes.iter().enumerate() {
-            self.0 ^= u64::from(*byte) << (8 * (place % 8));
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        // The low half picks the shard; the high half is as good and independent of it.
-        self.0 = (key >> 64) as u64;
-    }
-}
-
-type BuildOwnHash = BuildHasherDefault<OwnHash>;
 
 impl Expiry<DedupKey, Finished> for OwnTtl {
     fn expire_after_create(&self, _: &DedupKey, finished: &Finished, _: Instant) -> Option<Duration> {
@@ -229,6 +143,7 @@ impl Expiry<DedupKey, Finished> for OwnTtl {
 
 #[cfg(test)]
 mod tests {
+    use super::super::in_flight::MAX_WAITERS;
     use super::*;
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
@@ -261,7 +176,7 @@ mod tests {
         let memory = Memory::new(100);
         let lease = granted(&memory, keys(1), at(0));
         memory.commit(lease, TTL, &answer(200), at(1));
-        assert!(matches!(memory.claim(keys(1), LEASE, at(3600)), Claim::Committed { .. }));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(3600)), Claim::Denied(Denial::Committed { .. })));
         assert!(matches!(memory.claim(keys(1), LEASE, at(3601)), Claim::Granted(_)));
         assert!(matches!(memory.claim(keys(2), LEASE, at(1)), Claim::Granted(_)), "another event");
     }
@@ -272,8 +187,8 @@ mod tests {
         let lease = granted(&memory, keys(1), at(0));
         memory.commit(lease, TTL, &answer(200), at(1));
         let other = ClaimKeys { fingerprint: 8, ..keys(1) };
-        assert!(matches!(memory.claim(keys(1), LEASE, at(2)), Claim::Committed { conflict: false }));
-        assert!(matches!(memory.claim(other, LEASE, at(2)), Claim::Committed { conflict: true }));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(2)), Claim::Denied(Denial::Committed { conflict: false })));
+        assert!(matches!(memory.claim(other, LEASE, at(2)), Claim::Denied(Denial::Committed { conflict: true })));
     }
 
     #[test]
@@ -296,11 +211,15 @@ mod tests {
     fn waiters_get_the_owners_outcome() {
         let memory = Memory::new(100);
         let lease = granted(&memory, keys(1), at(0));
-        let Claim::InFlight(mut first) = memory.claim(keys(1), LEASE, at(1)) else { panic!("in flight") };
-        let Claim::InFlight(mut second) = memory.claim(keys(1), LEASE, at(1)) else { panic!("in flight") };
+        let Claim::Denied(Denial::InFlight(mut first)) = memory.claim(keys(1), LEASE, at(1)) else {
+            panic!("in flight")
+        };
+        let Claim::Denied(Denial::InFlight(mut second)) = memory.claim(keys(1), LEASE, at(1)) else {
+            panic!("in flight")
+        };
         memory.release(lease, Failure::Definite, TTL, &answer(503), at(2));
         for waiter in [&mut first, &mut second] {
-            assert_eq!(waiter.try_recv().map(|answer| answer.status.as_u16()), Ok(503));
+            assert!(matches!(waiter.try_recv(), Ok(Fate::Answered(answer)) if answer.status == 503));
         }
     }
 
@@ -309,21 +228,21 @@ mod tests {
         let memory = Memory::new(100);
         let _lease = granted(&memory, keys(1), at(0));
         let mut waiters: Vec<_> = (0..MAX_WAITERS).map(|_| memory.claim(keys(1), LEASE, at(1))).collect();
-        assert!(matches!(memory.claim(keys(1), LEASE, at(1)), Claim::Crowded));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(1)), Claim::Denied(Denial::Crowded)));
         waiters.pop();
-        assert!(matches!(memory.claim(keys(1), LEASE, at(1)), Claim::InFlight(_)));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(1)), Claim::Denied(Denial::InFlight(_))));
     }
 
     #[test]
     fn an_expired_lease_is_stolen_and_the_late_owners_success_still_counts() {
         let memory = Memory::new(100);
         let late = granted(&memory, keys(1), at(0));
-        assert!(matches!(memory.claim(keys(1), LEASE, at(29)), Claim::InFlight(_)));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(29)), Claim::Denied(Denial::InFlight(_))));
         let thief = granted(&memory, keys(1), at(30));
         assert!(thief.possible_duplicate);
         memory.commit(late, TTL, &answer(200), at(31));
         memory.release(thief, Failure::Definite, TTL, &answer(500), at(32));
-        assert!(matches!(memory.claim(keys(1), LEASE, at(33)), Claim::Committed { .. }));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(33)), Claim::Denied(Denial::Committed { .. })));
     }
 
     #[test]
@@ -332,7 +251,7 @@ mod tests {
         let late = granted(&memory, keys(1), at(0));
         let _thief = granted(&memory, keys(1), at(30));
         memory.release(late, Failure::Definite, TTL, &answer(500), at(31));
-        assert!(matches!(memory.claim(keys(1), LEASE, at(32)), Claim::InFlight(_)));
+        assert!(matches!(memory.claim(keys(1), LEASE, at(32)), Claim::Denied(Denial::InFlight(_))));
     }
 
     #[test]
@@ -360,10 +279,14 @@ mod tests {
         for name in 0..200 {
             let lease = granted(&memory, keys(name), at(0));
             memory.commit(lease, TTL, &answer(200), at(0));
-            assert!(matches!(memory.claim(keys(name), LEASE, at(0)), Claim::Committed { .. }), "{name}");
+            assert!(
+                matches!(memory.claim(keys(name), LEASE, at(0)), Claim::Denied(Denial::Committed { .. })),
+                "{name}"
+            );
         }
         memory.finished.run_pending_tasks();
-        assert_eq!(memory.stats(), MemoryStats { entries: 10, evictions: 190 });
+        let DedupStats { entries, evictions, .. } = memory.stats();
+        assert_eq!((entries, evictions), (10, 190));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::shared::{Standing, StoreClaim};
+use super::remote::{Standing, StoreClaim};
 use super::{ClaimKeys, DedupKey, Failure};
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
@@ -16,6 +16,8 @@ use crate::database::postgres::{Connection, Lane, Postgres};
 const IN_FLIGHT: i16 = 1;
 const ATTEMPTED: i16 = 2;
 const COMMITTED: i16 = 3;
+/// In flight, and somebody had begun with it before.
+const AGAIN: i16 = 4;
 
 /// For so long after the end of its lease it is known of an event that somebody had begun with it.
 const ABANDONED_FOR: Duration = Duration::from_secs(3 * 24 * 3600);
@@ -41,20 +43,22 @@ struct Commit {
     until: UnixMillis,
 }
 
-/// One statement, since another gateway may be at it too. A row that it returns has been taken; its `before` columns say
-/// what stood there.
+/// One statement, since another gateway may be at it too. Its first column is the state that the event has been taken
+/// into, if it was; the next two say what stood there.
 const CLAIM: &str = "
-    WITH before AS (SELECT state, token, fingerprint, until FROM dedup WHERE key = $1),
-    known AS (SELECT 1 FROM dedup WHERE key = $2 AND until > $6),
+    WITH before AS (SELECT state, fingerprint FROM dedup WHERE key = $1),
+    known AS (SELECT 1 FROM dedup WHERE key = $2 AND (until > $6 OR state IN (1, 4))),
     taken AS (
         INSERT INTO dedup AS d (key, state, token, fingerprint, until) VALUES ($1, 1, $3, $4, $5)
         ON CONFLICT (key) DO UPDATE
-            SET state = 1, token = excluded.token, fingerprint = excluded.fingerprint, until = excluded.until
-            WHERE d.until <= $6 OR d.state = 2 OR (d.state = 1 AND d.token = $3)
-        RETURNING key
+            SET token = excluded.token, fingerprint = excluded.fingerprint, until = excluded.until,
+                state = CASE WHEN d.state = 1 AND d.token = $3 THEN 1
+                    WHEN d.state IN (1, 4) OR (d.state = 2 AND d.until > $6) THEN 4 ELSE 1 END
+            WHERE d.until <= $6 OR d.state = 2 OR (d.state IN (1, 4) AND d.token = $3)
+        RETURNING state
     )
-    SELECT EXISTS (SELECT 1 FROM taken), (SELECT state FROM before), (SELECT token FROM before),
-        (SELECT fingerprint FROM before), (SELECT until FROM before), EXISTS (SELECT 1 FROM known)";
+    SELECT (SELECT state FROM taken), (SELECT state FROM before), (SELECT fingerprint FROM before),
+        EXISTS (SELECT 1 FROM known)";
 
 const COMMIT: &str = "
     INSERT INTO dedup (key, state, token, fingerprint, until)
@@ -63,12 +67,17 @@ const COMMIT: &str = "
     ON CONFLICT (key) DO UPDATE
         SET state = 3, token = 0, fingerprint = excluded.fingerprint, until = excluded.until";
 
-const RELEASE: &str = "DELETE FROM dedup WHERE key = $1 AND state = 1 AND token = $2";
+const RELEASE: &str = "
+    WITH again AS (
+        UPDATE dedup SET state = 2, token = 0, until = $3 WHERE key = $1 AND state = 4 AND token = $2
+    )
+    DELETE FROM dedup WHERE key = $1 AND state = 1 AND token = $2";
 
 /// The guard becomes attempted only with the event itself, and only where it is not known.
 const DOUBT: &str = "
     WITH ours AS (
-        UPDATE dedup SET state = 2, token = 0, until = $3 WHERE key = $1 AND state = 1 AND token = $2 RETURNING fingerprint
+        UPDATE dedup SET state = 2, token = 0, until = $3 WHERE key = $1 AND state IN (1, 4) AND token = $2
+        RETURNING fingerprint
     )
     INSERT INTO dedup AS d (key, state, token, fingerprint, until)
     SELECT $4::bytea, 2, 0, fingerprint, $3 FROM ours WHERE $4::bytea IS NOT NULL
@@ -79,7 +88,7 @@ const STANDING: &str = "SELECT state, until FROM dedup WHERE key = $1";
 
 /// Forgets what is over, among the keys from the first to before the second.
 pub const SWEEP: &str = "DELETE FROM dedup WHERE key >= $1 AND ($2::bytea IS NULL OR key < $2) \
-    AND until <= CASE state WHEN 1 THEN $3 ELSE $4 END";
+    AND until <= CASE WHEN state IN (1, 4) THEN $3 ELSE $4 END";
 
 impl PostgresDedup {
     /// Dedup in `database`. Nothing is connected before it is asked.
@@ -93,7 +102,7 @@ impl PostgresDedup {
         Self { lanes, commits, slice: AtomicU8::new(0) }
     }
 
-    /// See [`super::shared`].
+    /// See [`super::Remote`].
     pub async fn claim(
         &self,
         keys: ClaimKeys,
@@ -115,15 +124,15 @@ impl PostgresDedup {
                 })
             })
             .await?;
-        Ok(answer(&row, token, now))
+        Ok(answer(&row))
     }
 
-    /// See [`super::shared`]. It is on the server's disk when this returns.
+    /// See [`super::Remote`]. It is on the server's disk when this returns.
     pub async fn commit(&self, keys: ClaimKeys, ttl: Duration, now: UnixMillis) -> Result<(), StoreError> {
         self.commits.ask(Commit { keys, until: now.after(ttl) }).await
     }
 
-    /// See [`super::shared`].
+    /// See [`super::Remote`].
     pub async fn release(
         &self,
         keys: ClaimKeys,
@@ -135,13 +144,13 @@ impl PostgresDedup {
         let token = token.cast_signed();
         self.lane(keys.key)
             .run(move |connection| match failure {
-                Failure::Definite => Box::pin(give_back(connection, keys.key, token)),
+                Failure::Definite => Box::pin(give_back(connection, keys.key, token, now.after(ttl))),
                 Failure::Ambiguous => Box::pin(leave_in_doubt(connection, keys, token, now.after(ttl), now)),
             })
             .await
     }
 
-    /// See [`super::shared`].
+    /// See [`super::Remote`].
     pub async fn standing(&self, key: DedupKey, now: UnixMillis) -> Result<Standing, StoreError> {
         let found = self
             .lane(key)
@@ -154,12 +163,20 @@ impl PostgresDedup {
             .await?;
         let row = found.map(|row| (row.get::<_, i16>(0), UnixMillis(row.get(1))));
         Ok(match row {
-            Some((IN_FLIGHT, until)) if now < until => Standing::InFlight,
+            Some((IN_FLIGHT | AGAIN, until)) if now < until => Standing::InFlight,
+            Some((IN_FLIGHT | AGAIN, _)) => Standing::Attempted,
             Some((COMMITTED, until)) if now < until => Standing::Committed,
             Some((ATTEMPTED, until)) if now < until => Standing::Attempted,
-            Some((IN_FLIGHT, _)) => Standing::Attempted,
             _ => Standing::Absent,
         })
+    }
+
+    /// See [`super::Remote`].
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        for lane in &self.lanes {
+            lane.run(|connection| Box::pin(async { connection.client.batch_execute("").await })).await?;
+        }
+        Ok(())
     }
 
     /// Forgets what is over, in the next 256th part of the keys.
@@ -173,9 +190,14 @@ impl PostgresDedup {
     }
 }
 
-async fn give_back(connection: &mut Connection, key: DedupKey, token: i64) -> Result<(), tokio_postgres::Error> {
+async fn give_back(
+    connection: &mut Connection,
+    key: DedupKey,
+    token: i64,
+    until: UnixMillis,
+) -> Result<(), tokio_postgres::Error> {
     let statement = connection.prepared(RELEASE).await?;
-    connection.client.execute(&statement, &[&&key.bytes()[..], &token]).await?;
+    connection.client.execute(&statement, &[&&key.bytes()[..], &token, &until.0]).await?;
     Ok(())
 }
 
@@ -194,20 +216,16 @@ async fn leave_in_doubt(
 }
 
 /// What the row of [`CLAIM`] means.
-fn answer(row: &Row, token: i64, now: UnixMillis) -> StoreClaim {
-    let taken: bool = row.get(0);
-    let (state, owner): (Option<i16>, Option<i64>) = (row.get(1), row.get(2));
-    let until = row.get::<_, Option<i64>>(4).map_or(now, UnixMillis);
-    if taken {
-        let begun = match state {
-            Some(IN_FLIGHT) => owner != Some(token),
-            Some(ATTEMPTED) => now < until,
-            _ => false,
-        };
-        return StoreClaim::Granted { possible_duplicate: begun || row.get::<_, bool>(5) };
-    }
-    match (state, row.get::<_, Option<i64>>(3)) {
-        (Some(COMMITTED), Some(fingerprint)) => StoreClaim::Committed { fingerprint: fingerprint.cast_unsigned() },
+fn answer(row: &Row) -> StoreClaim {
+    let (taken, before): (Option<i16>, Option<i16>) = (row.get(0), row.get(1));
+    match (taken, before, row.get::<_, Option<i64>>(2)) {
+        (Some(state), ..) => {
+            let known_body: bool = row.get(3);
+            StoreClaim::Granted { possible_duplicate: state == AGAIN || known_body }
+        }
+        (None, Some(COMMITTED), Some(fingerprint)) => {
+            StoreClaim::Committed { fingerprint: fingerprint.cast_unsigned() }
+        }
         // In flight, or taken by somebody else between the two looks.
         _ => StoreClaim::InFlight,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::shared::{Standing, StoreClaim};
+use super::remote::{Standing, StoreClaim};
 use super::{ClaimKeys, DedupKey, Failure};
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
@@ -15,6 +15,8 @@ use crate::database::sqlite::{Durability, Sqlite};
 const IN_FLIGHT: i64 = 1;
 const ATTEMPTED: i64 = 2;
 const COMMITTED: i64 = 3;
+/// In flight, and somebody had begun with it before.
+const AGAIN: i64 = 4;
 
 /// For so long after the end of its lease it is known of an event that somebody had begun with it.
 const ABANDONED_FOR: Duration = Duration::from_secs(3 * 24 * 3600);
@@ -47,7 +49,7 @@ impl SqliteDedup {
         Self { database, boot: fastrand::i64(1..), slice: AtomicU8::new(0) }
     }
 
-    /// See [`super::shared`]. Outlives the process, not a loss of power: then at worst an event is forwarded unmarked.
+    /// See [`super::Remote`]. Outlives the process, not a loss of power: then at worst an event is forwarded unmarked.
     pub async fn claim(
         &self,
         keys: ClaimKeys,
@@ -59,12 +61,12 @@ impl SqliteDedup {
         self.database.write(Durability::Process, move |c| claim(c, keys, token.cast_signed(), boot, lease, now)).await
     }
 
-    /// See [`super::shared`]. It is on the disk when this returns.
+    /// See [`super::Remote`]. It is on the disk when this returns.
     pub async fn commit(&self, keys: ClaimKeys, ttl: Duration, now: UnixMillis) -> Result<(), StoreError> {
         self.database.write(Durability::Disk, move |c| commit(c, keys, now.after(ttl))).await
     }
 
-    /// See [`super::shared`].
+    /// See [`super::Remote`].
     pub async fn release(
         &self,
         keys: ClaimKeys,
@@ -77,15 +79,20 @@ impl SqliteDedup {
         self.database.write(Durability::Process, work).await
     }
 
-    /// See [`super::shared`].
+    /// See [`super::Remote`].
     pub async fn standing(&self, key: DedupKey, now: UnixMillis) -> Result<Standing, StoreError> {
         let row = self.database.read(move |c| find(c, key)).await?;
         Ok(match row {
-            Some(row) if now < row.until && row.state == IN_FLIGHT => Standing::InFlight,
-            Some(row) if now < row.until && row.state == COMMITTED => Standing::Committed,
-            Some(row) if now < row.until || row.state == IN_FLIGHT => Standing::Attempted,
+            Some(row) if row.is_in_flight() && row.boot == self.boot && now < row.until => Standing::InFlight,
+            Some(row) if row.is_committed(now) => Standing::Committed,
+            Some(row) if row.is_in_doubt(now) => Standing::Attempted,
             _ => Standing::Absent,
         })
+    }
+
+    /// See [`super::Remote`]. Writes: a full disk can still be read.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.database.write(Durability::Process, |c| c.execute_batch("DELETE FROM dedup WHERE key = x''")).await
     }
 
     /// Forgets what is over, in the next 256th part of the keys.
@@ -101,6 +108,21 @@ struct Row {
     boot: i64,
     fingerprint: u64,
     until: UnixMillis,
+}
+
+impl Row {
+    fn is_in_flight(&self) -> bool {
+        self.state == IN_FLIGHT || self.state == AGAIN
+    }
+
+    fn is_committed(&self, now: UnixMillis) -> bool {
+        self.state == COMMITTED && now < self.until
+    }
+
+    /// True if somebody had begun with it who is not at it any more.
+    fn is_in_doubt(&self, now: UnixMillis) -> bool {
+        self.is_in_flight() || (self.state == ATTEMPTED && now < self.until)
+    }
 }
 
 fn find(connection: &Connection, key: DedupKey) -> Result<Option<Row>> {
@@ -121,7 +143,7 @@ fn find(connection: &Connection, key: DedupKey) -> Result<Option<Row>> {
 
 fn is_known(connection: &Connection, guard: Option<DedupKey>, now: UnixMillis) -> Result<bool> {
     match guard {
-        Some(guard) => Ok(find(connection, guard)?.is_some_and(|row| now < row.until)),
+        Some(guard) => Ok(find(connection, guard)?.is_some_and(|row| now < row.until || row.is_in_flight())),
         None => Ok(false),
     }
 }
@@ -148,15 +170,14 @@ fn claim(
     now: UnixMillis,
 ) -> Result<StoreClaim> {
     let begun = match find(connection, keys.key)? {
-        Some(row) if row.state == COMMITTED && now < row.until => {
-            return Ok(StoreClaim::Committed { fingerprint: row.fingerprint });
-        }
-        Some(row) if row.state == IN_FLIGHT && row.token == token => false,
-        Some(row) if row.state == IN_FLIGHT && row.boot == boot && now < row.until => return Ok(StoreClaim::InFlight),
-        Some(row) => row.state == IN_FLIGHT || (row.state == ATTEMPTED && now < row.until),
+        Some(row) if row.is_committed(now) => return Ok(StoreClaim::Committed { fingerprint: row.fingerprint }),
+        Some(row) if row.is_in_flight() && row.token == token => row.state == AGAIN,
+        Some(row) if row.is_in_flight() && row.boot == boot && now < row.until => return Ok(StoreClaim::InFlight),
+        Some(row) => row.is_in_doubt(now),
         None => false,
     };
-    put(connection, keys.key, IN_FLIGHT, (token, boot), keys.fingerprint, now.after(lease))?;
+    let state = if begun { AGAIN } else { IN_FLIGHT };
+    put(connection, keys.key, state, (token, boot), keys.fingerprint, now.after(lease))?;
     Ok(StoreClaim::Granted { possible_duplicate: begun || is_known(connection, keys.guard, now)? })
 }
 
@@ -175,18 +196,19 @@ fn release(
     ttl: Duration,
     now: UnixMillis,
 ) -> Result<()> {
-    let ours = find(connection, keys.key)?.is_some_and(|row| row.state == IN_FLIGHT && row.token == token);
-    match failure {
-        _ if !ours => {}
-        Failure::Definite => {
-            connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([keys.key.bytes()])?;
-        }
-        Failure::Ambiguous => {
-            put(connection, keys.key, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl))?;
-            if let Some(guard) = keys.guard.filter(|guard| !is_known(connection, Some(*guard), now).unwrap_or(true)) {
-                put(connection, guard, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl))?;
-            }
-        }
+    let Some(row) = find(connection, keys.key)?.filter(|row| row.is_in_flight() && row.token == token) else {
+        return Ok(());
+    };
+    if failure == Failure::Definite && row.state == IN_FLIGHT {
+        connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([keys.key.bytes()])?;
+        return Ok(());
+    }
+    let until = now.after(ttl);
+    put(connection, keys.key, ATTEMPTED, (0, 0), keys.fingerprint, until)?;
+    if let (Failure::Ambiguous, Some(guard)) = (failure, keys.guard)
+        && !is_known(connection, keys.guard, now)?
+    {
+        put(connection, guard, ATTEMPTED, (0, 0), keys.fingerprint, until)?;
     }
     Ok(())
 }
@@ -195,10 +217,8 @@ fn release(
 /// nothing says that it will be handled.
 pub fn remember(connection: &Connection, keys: ClaimKeys, ttl: Duration, now: UnixMillis) -> Result<Remembered> {
     let begun = match find(connection, keys.key)? {
-        Some(row) if row.state == COMMITTED && now < row.until => {
-            return Ok(Remembered::Known { fingerprint: row.fingerprint });
-        }
-        Some(row) => row.state == IN_FLIGHT || (row.state == ATTEMPTED && now < row.until),
+        Some(row) if row.is_committed(now) => return Ok(Remembered::Known { fingerprint: row.fingerprint }),
+        Some(row) => row.is_in_doubt(now),
         None => false,
     };
     let possible_duplicate = begun || is_known(connection, keys.guard, now)?;
@@ -210,7 +230,7 @@ pub fn remember(connection: &Connection, keys: ClaimKeys, ttl: Duration, now: Un
 pub fn sweep(connection: &Connection, slice: u8, now: UnixMillis) -> Result<()> {
     let (low, high) = ([slice], slice.checked_add(1).map(|next| [next]));
     let mut statement = connection.prepare_cached(
-        "DELETE FROM dedup WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND until <= CASE state WHEN 1 THEN ?3 ELSE ?4 END",
+        "DELETE FROM dedup WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND until <= CASE WHEN state IN (1, 4) THEN ?3 ELSE ?4 END",
     )?;
     statement.execute(params![low, high, now.before(ABANDONED_FOR).0, now.0])?;
     Ok(())

@@ -1,13 +1,15 @@
 //! Sends an event to its upstream, and settles its claim by what the upstream says.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Gateway;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Via, outgoing};
 use super::record::Record;
 use super::respond;
 use super::routes::Route;
-use crate::dedup::{Answer, Failure, Lease};
+use super::verify::Admitted;
+use crate::dedup::{Answer, Denial, Failure, Lease};
 use crate::egress::{Exchange, ExchangeError};
 use crate::telemetry::outcome::Outcome;
 
@@ -39,13 +41,42 @@ pub async fn forward(
     if let (Some(lease), Some(policy)) = (lease, &source.dedup) {
         let now = gateway.clock.monotonic();
         if outcome == Outcome::Forwarded {
-            gateway.dedup.commit(lease, policy.ttl, &answer, now);
+            gateway.dedup.commit(lease, policy.ttl, &answer, now).await;
         } else {
-            gateway.dedup.release(lease, failure, policy.ttl, &answer, now);
+            gateway.dedup.release(lease, failure, policy.ttl, &answer, now).await;
         }
     }
     record.finish(outcome, answer.status, None);
     answer
+}
+
+/// What came of asking a shared store for an event.
+pub enum Asked {
+    /// It was ours, and this is what its sender is answered.
+    Forwarded(Answer),
+    /// It is not ours; the request is still to be answered.
+    Denied(Denial, Record),
+}
+
+/// Claims an event in the shared store, and forwards it if it is ours.
+pub async fn ask_and_forward(
+    gateway: Arc<Gateway>,
+    route: Arc<Route>,
+    admitted: Admitted,
+    via: Via,
+    claimed: Lease,
+    record: Record,
+) -> Asked {
+    let source = &route.source;
+    let asked = Instant::now();
+    let claim = gateway.dedup.ask(claimed, source.lease, source.store_down).await;
+    gateway.metrics.dedup_claim_duration.observe(asked.elapsed());
+    let lease = match claim {
+        Ok(lease) => lease,
+        Err(denial) => return Asked::Denied(denial, record),
+    };
+    let outgoing = outgoing(source, admitted, via, lease.possible_duplicate);
+    Asked::Forwarded(forward(gateway, route, outgoing, Some(lease), record).await)
 }
 
 fn outcome_of(exchanged: &Result<Exchange, ExchangeError>) -> Outcome {

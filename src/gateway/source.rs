@@ -17,6 +17,7 @@ use super::allow::Allow;
 pub use super::outgoing::REWRITING;
 use super::outgoing::Via;
 use super::receive::Received;
+use crate::dedup::StoreDown;
 use crate::egress::{Roots, Url};
 use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
@@ -57,6 +58,8 @@ pub struct Source {
     pub lease: Duration,
     /// How long a copy waits for the owner.
     pub wait: Duration,
+    /// What its requests get while the dedup store cannot be asked.
+    pub store_down: StoreDown,
     pub upstream: Upstream,
     /// `hookward-verified`, by the place of the key that matched.
     pub verified_by: Vec<HeaderValue>,

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::dedup::MemoryStats;
+use crate::dedup::DedupStats;
 use crate::rejection::Reason;
 use crate::telemetry::histogram::DurationHistogram;
 use crate::telemetry::outcome::Outcome;
@@ -98,6 +98,12 @@ pub struct Metrics {
     pub buffered_bytes: Gauge,
     dedup_entries: Gauge,
     dedup_evictions: Counter,
+    pub dedup_claim_duration: DurationHistogram,
+    dedup_store_up: Gauge,
+    dedup_store_errors: Counter,
+    dedup_store_may_evict: Gauge,
+    dedup_settlements_owed: Gauge,
+    dedup_settlements_dropped: Counter,
     attempts: Family<AttemptLabels, Counter>,
     attempt_duration: Family<SourceLabel, DurationHistogram>,
     pub deliveries_in_flight: Gauge,
@@ -170,6 +176,39 @@ impl Metrics {
             "Finished events forgotten before their time, for want of room",
             dedup_evictions.clone(),
         );
+        let dedup_claim_duration = DurationHistogram::default();
+        registry.register_with_unit(
+            "dedup_claim_duration",
+            "How long the shared dedup store took to answer a claim",
+            Unit::Seconds,
+            dedup_claim_duration.clone(),
+        );
+        let dedup_store_up = Gauge::default();
+        registry.register("dedup_store_up", "1 if the dedup store can be asked", dedup_store_up.clone());
+        let dedup_store_errors = Counter::default();
+        registry.register(
+            "dedup_store_errors",
+            "Operations of the dedup store that failed or took too long",
+            dedup_store_errors.clone(),
+        );
+        let dedup_store_may_evict = Gauge::default();
+        registry.register(
+            "dedup_store_may_evict",
+            "1 if the dedup store is set up to forget events before their time",
+            dedup_store_may_evict.clone(),
+        );
+        let dedup_settlements_owed = Gauge::default();
+        registry.register(
+            "dedup_settlements_owed",
+            "Commits and releases that the dedup store still has to be told",
+            dedup_settlements_owed.clone(),
+        );
+        let dedup_settlements_dropped = Counter::default();
+        registry.register(
+            "dedup_settlements_dropped",
+            "Commits and releases that the dedup store will never be told, for want of room",
+            dedup_settlements_dropped.clone(),
+        );
         let attempts = Family::default();
         registry.register("delivery_attempts", "Attempts at deliveries by source and outcome", attempts.clone());
         let attempt_duration = Family::default();
@@ -208,6 +247,12 @@ impl Metrics {
             buffered_bytes,
             dedup_entries,
             dedup_evictions,
+            dedup_claim_duration,
+            dedup_store_up,
+            dedup_store_errors,
+            dedup_store_may_evict,
+            dedup_settlements_owed,
+            dedup_settlements_dropped,
             attempts,
             attempt_duration,
             deliveries_in_flight,
@@ -250,9 +295,14 @@ impl Metrics {
     ///
     /// # Errors
     /// None that a `String` could give.
-    pub fn render(&self, dedup: MemoryStats) -> Result<String, fmt::Error> {
+    pub fn render(&self, dedup: DedupStats) -> Result<String, fmt::Error> {
         self.dedup_entries.set(dedup.entries.try_into().unwrap_or(i64::MAX));
         self.dedup_evictions.inner().store(dedup.evictions, Ordering::Relaxed);
+        self.dedup_store_up.set(dedup.store_up.into());
+        self.dedup_store_errors.inner().store(dedup.store_errors, Ordering::Relaxed);
+        self.dedup_store_may_evict.set(dedup.store_may_evict.into());
+        self.dedup_settlements_owed.set(dedup.owed.try_into().unwrap_or(i64::MAX));
+        self.dedup_settlements_dropped.inner().store(dedup.owed_dropped, Ordering::Relaxed);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -290,13 +340,15 @@ mod tests {
         source.count(Outcome::Rejected(Reason::TimestampStale));
         source.request_duration.observe(Duration::from_micros(250));
         source.request_duration.observe(Duration::from_micros(251));
-        let text = metrics.render(MemoryStats { entries: 3, evictions: 1 }).expect("text");
+        let text =
+            metrics.render(DedupStats { entries: 3, evictions: 1, owed: 2, ..DedupStats::default() }).expect("text");
         for line in [
             r#"hookward_gateway_requests_total{source="vanta",outcome="rejected",reason="timestamp_stale"} 1"#,
             r#"hookward_gateway_request_duration_seconds_bucket{le="0.00025",source="vanta"} 1"#,
             r#"hookward_gateway_request_duration_seconds_bucket{le="+Inf",source="vanta"} 2"#,
             "hookward_dedup_entries 3",
             "hookward_dedup_evictions_total 1",
+            "hookward_dedup_settlements_owed 2",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

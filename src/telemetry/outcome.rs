@@ -17,6 +17,8 @@ pub enum Outcome {
     SharedFailure,
     /// A copy that waited as long as it may.
     Busy,
+    /// The dedup store could not be asked, and the source fails closed.
+    StoreDown,
     /// Forwarded, and the upstream took it.
     Forwarded,
     /// Forwarded, and the upstream did not take it.
@@ -35,6 +37,7 @@ impl Outcome {
             Self::Challenge => "challenge",
             Self::Duplicate | Self::SharedSuccess | Self::SharedFailure => "duplicate",
             Self::Busy => "busy",
+            Self::StoreDown => "unavailable",
             Self::Forwarded => "forwarded",
             Self::Refused | Self::Unreachable | Self::Timeout => "failed",
         }
@@ -47,6 +50,7 @@ impl Outcome {
             Self::SharedSuccess => Some("owner_succeeded"),
             Self::SharedFailure => Some("owner_failed"),
             Self::Busy => Some("in_flight"),
+            Self::StoreDown => Some("store_down"),
             Self::Refused => Some("upstream_status"),
             Self::Unreachable => Some("upstream_unreachable"),
             Self::Timeout => Some("upstream_timeout"),
@@ -62,6 +66,7 @@ impl Outcome {
             Self::SharedSuccess,
             Self::SharedFailure,
             Self::Busy,
+            Self::StoreDown,
             Self::Forwarded,
             Self::Refused,
             Self::Unreachable,
@@ -79,10 +84,11 @@ impl Outcome {
             Self::SharedSuccess => after + 2,
             Self::SharedFailure => after + 3,
             Self::Busy => after + 4,
-            Self::Forwarded => after + 5,
-            Self::Refused => after + 6,
-            Self::Unreachable => after + 7,
-            Self::Timeout => after + 8,
+            Self::StoreDown => after + 5,
+            Self::Forwarded => after + 6,
+            Self::Refused => after + 7,
+            Self::Unreachable => after + 8,
+            Self::Timeout => after + 9,
         }
     }
 }

@@ -84,6 +84,13 @@ struct Before {
     until: UnixMillis,
 }
 
+impl Before {
+    /// True if somebody had begun with it who is not at it any more, as far as is known.
+    fn is_in_doubt(&self, now: UnixMillis) -> bool {
+        matches!(self.state, 1 | 4) || (self.state == 2 && now < self.until)
+    }
+}
+
 type Key = [u8; 16];
 
 /// Keys to be remembered, in one order everywhere, so that two nodes never wait for each other; none twice.
@@ -149,7 +156,7 @@ fn judge(
     let key = what.keys.key.bytes();
     let stood = before.get(&key);
     if taken.remove(&key) {
-        let begun = stood.is_some_and(|stood| stood.state == 1 || (stood.state == 2 && now < stood.until));
+        let begun = stood.is_some_and(|stood| stood.is_in_doubt(now));
         let known_body = what.keys.guard.and_then(|guard| guarded.get(&guard.bytes()));
         return (Accepted::New, begun || known_body.is_some_and(|stood| now < stood.until));
     }
