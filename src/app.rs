@@ -153,6 +153,7 @@ impl App {
             for _ in 0..self.workers {
                 self.ended.recv().await;
             }
+            self.gateway.dedup.drain().await;
         };
         timeout(within, all).await.is_ok()
     }

@@ -218,6 +218,7 @@ impl Dedup {
     /// Claims in the shared store what [`Claim::Ask`] was the answer for. `lease` is as it was then.
     ///
     /// It must be run to its end: an event that is given up in between is blocked until its lease expires.
+    /// What a shared store does stands in a box of its own here and below, so that memory's requests carry no room for it.
     ///
     /// # Errors
     /// Why the event is not ours.
@@ -225,7 +226,7 @@ impl Dedup {
         match self {
             // It needs nobody's consent.
             Self::Memory(_) => Ok(claimed),
-            Self::Shared(shared) => shared.ask(claimed, lease, store_down).await,
+            Self::Shared(shared) => Box::pin(shared.ask(claimed, lease, store_down)).await,
         }
     }
 
@@ -233,7 +234,7 @@ impl Dedup {
     pub async fn commit(&self, lease: Lease, ttl: Duration, answer: &Answer, now: Duration) {
         match self {
             Self::Memory(memory) => memory.commit(lease, ttl, answer, now),
-            Self::Shared(shared) => shared.commit(lease, ttl, answer).await,
+            Self::Shared(shared) => Box::pin(shared.commit(lease, ttl, answer)).await,
         }
     }
 
@@ -241,7 +242,15 @@ impl Dedup {
     pub async fn release(&self, lease: Lease, failure: Failure, ttl: Duration, answer: &Answer, now: Duration) {
         match self {
             Self::Memory(memory) => memory.release(lease, failure, ttl, answer, now),
-            Self::Shared(shared) => shared.release(lease, failure, ttl, answer).await,
+            Self::Shared(shared) => Box::pin(shared.release(lease, failure, ttl, answer)).await,
+        }
+    }
+
+    /// Waits until the store was told all that it is owed, if it can be told now.
+    pub async fn drain(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Shared(shared) => shared.drain().await,
         }
     }
 

@@ -188,6 +188,31 @@ fn a_running_program_keeps_what_it_stands_on() {
 }
 
 #[test]
+fn a_dedup_store_is_a_word_or_a_url_and_its_password_stays_hidden() {
+    let with_dedup = |rest: &str| format!("{GOOD}[dedup]\n{rest}\n");
+    for (line, wanted) in [
+        ("store = \"memry\"", "[dedup]: store: \"memry\" is not known, did you mean \"memory\"?"),
+        ("store = \"redis://\"", "[dedup]: store: this is not the URL of a Redis"),
+        ("store = \"redis://:hush@cache/x\"", "store: this is not the URL of a Redis"),
+        ("store = \"redis:cache\"", "store: the URL of a Redis begins with redis:// or rediss://"),
+        ("store = \"rediss://cache/#insecure\"", "store: the URL of a Redis has no query and no fragment"),
+        ("store = \"mysql://:hush@db\"", "store: it is neither \"memory\" nor a URL"),
+        ("timeout = \"0s\"", "timeout: \"0s\" leaves no time at all"),
+        ("prefix = \"a b\"", "prefix: \"a b\" is not made of up to 64 letters"),
+    ] {
+        let found = faults(&with_dedup(line));
+        assert!(found.len() == 1 && found[0].contains(wanted), "{line}\n wanted {wanted}\n found {found:#?}");
+        assert!(found.iter().all(|fault| !fault.contains("hush")), "{found:#?}");
+    }
+    let text = with_dedup("store = \"rediss://app:hush@cache:6380/2\"\ntimeout = \"1s\"\nprefix = \"blue\"");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    let shown = format!("{config:?}{}", config.effective);
+    assert!(shown.contains("store = \"rediss://app:***@cache:6380/2\"") && !shown.contains("hush"), "{shown}");
+    let found = faults(&with("store_down = \"fail\""));
+    assert!(found[0].contains("write \"fail_closed\" or \"fail_open\""), "{found:?}");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let text = with("secrets = [{ literal = \"super-secret-value-1\" }, { env = \"SECRET\", id = \"new\" }]");
     let config = Config::parse("h.toml", &text, &environment()).expect("a good file");

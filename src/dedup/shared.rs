@@ -21,6 +21,7 @@ use super::in_flight::{Entered, InFlight};
 use super::remote::{Remote, Retention, Standing, StoreClaim};
 use super::{Answer, Claim, ClaimKeys, DedupKey, DedupStats, Denial, Failure, Fate, Lease, StoreDown};
 use crate::clock::Clock;
+use crate::database::StoreError;
 use availability::{Availability, Unavailable};
 use owed::{End, Owed, Settlement};
 
@@ -105,7 +106,8 @@ impl Shared {
         }
         let known_body = keys.guard.is_some_and(|guard| state.owed.committed(guard).is_some());
         let doubt = lease.possible_duplicate || known_body;
-        let claim = state.remote.claim(keys, token, lasts, state.clock.millis());
+        let now = state.clock.millis();
+        let claim = || state.remote.claim(keys, token, lasts, now);
         match (state.availability.ask(claim).await, store_down) {
             (Ok(StoreClaim::Granted { possible_duplicate }), _) => {
                 Ok(Lease { possible_duplicate: doubt || possible_duplicate, ..lease })
@@ -127,8 +129,8 @@ impl Shared {
     /// Commits in the store, then here. The answer is the upstream's whatever the store says.
     pub(super) async fn commit(&self, lease: Lease, ttl: Duration, answer: &Answer) {
         let (state, Lease { keys, token, .. }) = (&self.0, lease);
-        let commit = state.remote.commit(keys, ttl, state.clock.millis());
-        if state.availability.ask(commit).await.is_err() {
+        let now = state.clock.millis();
+        if state.availability.ask(|| state.remote.commit(keys, ttl, now)).await.is_err() {
             state.owe(keys, End::Commit, ttl);
         }
         state.end(keys.key, token, || Fate::Answered(answer.clone()));
@@ -137,11 +139,24 @@ impl Shared {
     /// Releases in the store, then here.
     pub(super) async fn release(&self, lease: Lease, failure: Failure, ttl: Duration, answer: &Answer) {
         let (state, Lease { keys, token, .. }) = (&self.0, lease);
-        let release = state.remote.release(keys, token, failure, ttl, state.clock.millis());
-        if state.availability.ask(release).await.is_err() {
+        let now = state.clock.millis();
+        if state.availability.ask(|| state.remote.release(keys, token, failure, ttl, now)).await.is_err() {
             state.owe(keys, End::Release { token, failure }, ttl);
         }
         state.end(keys.key, token, || Fate::Answered(answer.clone()));
+    }
+
+    /// Waits until nothing is owed, unless the store is down.
+    pub(super) async fn drain(&self) {
+        let state = &self.0;
+        while state.owed.len() > 0 && state.availability.is_up() {
+            state.availability.wake();
+            sleep(Duration::from_millis(20)).await;
+        }
+        let owed = state.owed.len();
+        if owed > 0 {
+            warn!(owed, "Dedup store was not told of all that was handled: those events could be forwarded again");
+        }
     }
 
     pub(super) fn stats(&self) -> DedupStats {
@@ -195,8 +210,13 @@ impl State {
         if !was_up {
             self.remote.disconnect();
         }
-        let probed = timeout(PROBE_WITHIN, self.remote.probe()).await;
-        match probed.unwrap_or_else(|_| Err(self.availability.too_late(PROBE_WITHIN))) {
+        let mut probed = self.probe().await;
+        if let (true, Err(StoreError::Unreachable { .. })) = (was_up, &probed) {
+            // Perhaps it was only the connection.
+            self.remote.disconnect();
+            probed = self.probe().await;
+        }
+        match probed {
             Ok(()) => self.availability.set_up(),
             Err(error) => {
                 if self.probed.get().is_none() {
@@ -217,18 +237,23 @@ impl State {
         }
     }
 
+    async fn probe(&self) -> Result<(), StoreError> {
+        let probed = timeout(PROBE_WITHIN, self.remote.probe()).await;
+        probed.unwrap_or_else(|_| Err(self.availability.too_late(PROBE_WITHIN)))
+    }
+
     async fn tell(&self, settlement: &Settlement) -> Result<(), Unavailable> {
         let Settlement { keys, end, ttl, at } = *settlement;
         match end {
-            End::Commit => self.availability.ask(self.remote.commit(keys, ttl, at)).await,
+            End::Commit => self.availability.ask_once(self.remote.commit(keys, ttl, at)).await,
             End::Release { token, failure } => {
-                self.availability.ask(self.remote.release(keys, token, failure, ttl, at)).await
+                self.availability.ask_once(self.remote.release(keys, token, failure, ttl, at)).await
             }
         }
     }
 
     async fn check_retention(&self) {
-        let Ok(retention) = self.availability.ask(self.remote.retention()).await else { return };
+        let Ok(retention) = self.availability.ask_once(self.remote.retention()).await else { return };
         match retention {
             Retention::MayEvict(why) => {
                 if !self.may_evict.swap(true, Ordering::Relaxed) {
@@ -265,7 +290,7 @@ async fn follow(state: Arc<State>, key: DedupKey, token: u64, _permit: OwnedSema
                 return;
             }
         }
-        match state.availability.ask(state.remote.standing(key, state.clock.millis())).await {
+        match state.availability.ask(|| state.remote.standing(key, state.clock.millis())).await {
             Ok(Standing::InFlight) => {}
             Ok(Standing::Committed) => break Fate::Committed,
             // The owner failed, or died: the sender's retry will be forwarded.

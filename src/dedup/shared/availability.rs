@@ -1,11 +1,11 @@
 //! Whether a shared store can be asked: a breaker, and a bound on what is asked at once.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::database::StoreError;
 
@@ -29,7 +29,7 @@ pub enum Unavailable {
 pub struct Availability {
     store: &'static str,
     timeout: Duration,
-    up: AtomicBool,
+    up: watch::Sender<bool>,
     failures_in_a_row: AtomicU32,
     errors: AtomicU64,
     operations: Semaphore,
@@ -42,7 +42,7 @@ impl Availability {
         Self {
             store,
             timeout,
-            up: AtomicBool::new(false),
+            up: watch::Sender::new(false),
             failures_in_a_row: AtomicU32::new(0),
             errors: AtomicU64::new(0),
             operations: Semaphore::new(MAX_OPERATIONS),
@@ -51,7 +51,29 @@ impl Availability {
     }
 
     /// Does one operation, if the store is up, and takes note of how that went.
-    pub async fn ask<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unavailable> {
+    ///
+    /// Where the connection turns out to be broken, it is done once more on the next one, if there is one in time:
+    /// every operation may be repeated.
+    pub async fn ask<T, F>(&self, operation: impl Fn() -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.ask_once(async {
+            match operation().await {
+                Err(error @ StoreError::Unreachable { .. }) => {
+                    self.failed(&error);
+                    // It cannot be closed: its other end is here.
+                    let _ = self.up.subscribe().wait_for(|up| *up).await;
+                    operation().await
+                }
+                answered => answered,
+            }
+        })
+        .await
+    }
+
+    /// The same without a second try: for who makes the connections, and would wait for itself.
+    pub async fn ask_once<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unavailable> {
         let Some(_permit) = self.operations.try_acquire().ok().filter(|_| self.is_up()) else {
             return Err(Unavailable::NotAsked);
         };
@@ -69,7 +91,7 @@ impl Availability {
 
     /// True if the store is asked.
     pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        *self.up.borrow()
     }
 
     /// How many operations failed.
@@ -80,14 +102,14 @@ impl Availability {
     /// A probe succeeded.
     pub fn set_up(&self) {
         self.failures_in_a_row.store(0, Ordering::Relaxed);
-        if !self.up.swap(true, Ordering::Relaxed) {
-            warn!(store = self.store, "Dedup store is in service");
+        if !self.up.send_replace(true) {
+            info!(store = self.store, "Dedup store is in service");
         }
     }
 
     /// The store is not asked until a probe succeeds. Said once.
     pub fn set_down(&self, error: &StoreError) {
-        if self.up.swap(false, Ordering::Relaxed) {
+        if self.up.send_replace(false) {
             warn!(%error, "Dedup store is out of service: sources answer as their store_down says");
             self.changed.notify_one();
         }
@@ -134,11 +156,11 @@ mod tests {
         availability.set_up();
         for _ in 0..FAILURES {
             assert!(availability.is_up());
-            assert!(matches!(availability.ask::<()>(std::future::pending()).await, Err(Unavailable::Asked)));
+            assert!(matches!(availability.ask(std::future::pending::<Result<(), _>>).await, Err(Unavailable::Asked)));
         }
-        assert!(matches!(availability.ask(async { Ok(1) }).await, Err(Unavailable::NotAsked)));
+        assert!(matches!(availability.ask(|| async { Ok(1) }).await, Err(Unavailable::NotAsked)));
         availability.set_up();
-        assert!(matches!(availability.ask(async { Ok(1) }).await, Ok(1)));
+        assert!(matches!(availability.ask(|| async { Ok(1) }).await, Ok(1)));
         assert_eq!(availability.errors(), u64::from(FAILURES));
     }
 
@@ -147,26 +169,44 @@ mod tests {
         let availability = Availability::new("test", LATE);
         availability.set_up();
         for _ in 0..3 * FAILURES {
-            assert!(availability.ask::<()>(async { Err(refused()) }).await.is_err());
-            assert!(availability.ask(async { Ok(()) }).await.is_ok());
+            assert!(availability.ask(|| async { Err::<(), _>(refused()) }).await.is_err());
+            assert!(availability.ask(|| async { Ok(()) }).await.is_ok());
         }
         assert!(availability.is_up());
     }
 
-    #[tokio::test]
+    fn broken() -> StoreError {
+        StoreError::Unreachable { store: "test", cause: "reset".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_broken_connection_is_enough() {
         let availability = Availability::new("test", LATE);
         availability.set_up();
-        let broken = StoreError::Unreachable { store: "test", cause: "reset".into() };
-        assert!(availability.ask::<()>(async { Err(broken) }).await.is_err());
+        assert!(availability.ask(|| async { Err::<(), _>(broken()) }).await.is_err());
         assert!(!availability.is_up());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_met_a_broken_connection_is_done_on_the_next() {
+        let availability = Availability::new("test", LATE);
+        availability.set_up();
+        let tries = AtomicU32::new(0);
+        let asked = availability
+            .ask(|| async { if tries.fetch_add(1, Ordering::Relaxed) == 0 { Err(broken()) } else { Ok(7) } });
+        let (answer, ()) = tokio::join!(asked, async {
+            availability.watch(LATE).await;
+            availability.set_up();
+        });
+        assert!(matches!(answer, Ok(7)));
+        assert_eq!(tries.into_inner(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_under_way_is_bounded() {
         let availability = Availability::new("test", LATE);
         availability.set_up();
-        let all = (0..=MAX_OPERATIONS).map(|_| availability.ask::<()>(std::future::pending()));
+        let all = (0..=MAX_OPERATIONS).map(|_| availability.ask(std::future::pending::<Result<(), _>>));
         let mut all: Vec<_> = all.map(Box::pin).collect();
         let mut last = all.pop().expect("one more than may be");
         for operation in &mut all {
