@@ -4,37 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
+use crate::support::sender::Sender;
 use crate::support::{Gateway, NOW, signed};
 
 const EVENTS: usize = 10_000;
 const COPIES: usize = 3;
 const CONNECTIONS: usize = 64;
-
-/// One keep-alive connection of a sender.
-struct Sender(TcpStream);
-
-impl Sender {
-    async fn send(&mut self, request: &[u8]) -> u16 {
-        self.0.write_all(request).await.expect("a connection");
-        let mut answer = Vec::new();
-        loop {
-            let mut piece = [0; 1024];
-            let length = self.0.read(&mut piece).await.expect("a connection");
-            assert_ne!(length, 0, "the gateway hung up");
-            answer.extend_from_slice(&piece[..length]);
-            let text = String::from_utf8_lossy(&answer).into_owned();
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let lengths =
-                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= lengths.unwrap_or(0) {
-                return head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-            }
-        }
-    }
-}
 
 /// A fifth of all events is refused the first time, by its number.
 fn fails_at_first(body: &hyper::body::Bytes) -> bool {
@@ -54,21 +29,15 @@ async fn each_event_succeeds_exactly_once_and_none_is_lost() {
         .map(|_| {
             let (next, accepted) = (Arc::clone(&next), Arc::clone(&accepted));
             tokio::spawn(async move {
-                let mut sender = Sender(TcpStream::connect(address).await.expect("a listener"));
+                let mut sender = Sender::connect(address).await;
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= EVENTS * COPIES {
                         break;
                     }
                     let event = number / COPIES;
-                    let request = signed("vpn-enterprise", "", &format!("{{\"id\":\"evt_{event}\"}}"), NOW).bytes();
-                    let request = String::from_utf8(request).expect("text").replace("Connection: close\r\n", "");
-                    // A sender tries again until it is told that the event was accepted.
-                    let mut tries = 0;
-                    while !(200..300).contains(&sender.send(request.as_bytes()).await) {
-                        tries += 1;
-                        assert!(tries < 20, "event {event} is never accepted");
-                    }
+                    let request = signed("vpn-enterprise", "", &format!("{{\"id\":\"evt_{event}\"}}"), NOW);
+                    assert!(sender.insist(&request, 20).await, "event {event} is never accepted");
                     *accepted.lock().unwrap().entry(event).or_default() += 1;
                 }
             })

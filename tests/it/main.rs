@@ -4,6 +4,7 @@
 mod support;
 
 mod configuration;
+mod conformance;
 mod dedup;
 mod demo;
 mod explain;
@@ -19,6 +20,7 @@ mod same_event;
 mod schemes;
 mod seeds;
 mod services;
+mod shared_dedup;
 mod unbound;
 mod vectors;
 mod wycheproof;

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod client;
+pub mod sender;
 pub mod services;
 pub mod upstream;
 

@@ -1,0 +1,3 @@
+//! What every store of a role must do, written once and run on each.
+
+mod dedup;
