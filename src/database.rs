@@ -3,6 +3,7 @@
 pub mod group;
 pub mod postgres;
 pub mod sqlite;
+pub mod url;
 
 use thiserror::Error;
 

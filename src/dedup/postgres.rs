@@ -60,12 +60,14 @@ const CLAIM: &str = "
     SELECT (SELECT state FROM taken), (SELECT state FROM before), (SELECT fingerprint FROM before),
         EXISTS (SELECT 1 FROM known)";
 
+/// One that comes late does not shorten what is remembered.
 const COMMIT: &str = "
-    INSERT INTO dedup (key, state, token, fingerprint, until)
+    INSERT INTO dedup AS d (key, state, token, fingerprint, until)
     SELECT key, 3, 0, fingerprint, until
     FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS given (key, fingerprint, until) ORDER BY key
     ON CONFLICT (key) DO UPDATE
-        SET state = 3, token = 0, fingerprint = excluded.fingerprint, until = excluded.until";
+        SET state = 3, token = 0, fingerprint = excluded.fingerprint,
+            until = CASE d.state WHEN 3 THEN greatest(d.until, excluded.until) ELSE excluded.until END";
 
 const RELEASE: &str = "
     WITH again AS (

@@ -183,7 +183,9 @@ fn claim(
 
 fn commit(connection: &Connection, keys: ClaimKeys, until: UnixMillis) -> Result<()> {
     for key in [Some(keys.key), keys.guard].into_iter().flatten() {
-        put(connection, key, COMMITTED, (0, 0), keys.fingerprint, until)?;
+        // One that comes late does not shorten what is remembered.
+        let known = find(connection, key)?.filter(|row| row.state == COMMITTED).map_or(until, |row| row.until);
+        put(connection, key, COMMITTED, (0, 0), keys.fingerprint, until.max(known))?;
     }
     Ok(())
 }

@@ -5,14 +5,19 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hookward::clock::UnixMillis;
+use hookward::database::postgres::{Limits, Postgres, parse_url};
+use hookward::database::sqlite::Sqlite;
 use hookward::dedup::{
-    Answer, Claim, ClaimKeys, Dedup, DedupKey, Denial, Failure, KeyMaker, Lease, Memory, Redis, RedisUrl, Remote,
-    Standing, StoreClaim,
+    Answer, Claim, ClaimKeys, Dedup, DedupKey, Denial, Failure, KeyMaker, Lease, Memory, PostgresDedup, Redis,
+    RedisUrl, Remote, SqliteDedup, Standing, StoreClaim,
 };
 use http::{HeaderMap, StatusCode};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use crate::support::NOW;
-use crate::support::services::shared_redis;
+use crate::support::client::PATIENCE;
+use crate::support::services::{shared_postgres, shared_redis};
 
 const LEASE: Duration = Duration::from_secs(30);
 const TTL: Duration = Duration::from_secs(3600);
@@ -27,6 +32,10 @@ enum Subject {
     /// Its tokens are its own affair: here they name the lease that they got.
     Memory(Dedup, Mutex<HashMap<u64, Lease>>),
     Remote(Box<Remote>),
+    File {
+        remote: Box<Remote>,
+        _folder: TempDir,
+    },
 }
 
 impl Subject {
@@ -37,6 +46,20 @@ impl Subject {
     async fn redis(test: &str) -> Self {
         let url = RedisUrl::parse(&shared_redis().url()).expect("a URL");
         Self::connected(Remote::Redis(Redis::new(&url, test))).await
+    }
+
+    async fn sqlite(_: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Sqlite::open(&folder.path().join("hookward.db")).expect("a new file");
+        let remote = Box::new(Remote::Sqlite(SqliteDedup::new(database)));
+        Self::File { remote, _folder: folder }
+    }
+
+    async fn postgres(_: &str) -> Self {
+        let config = parse_url(&shared_postgres().database().await).expect("a URL");
+        let limits = Limits { connect: PATIENCE, answer: PATIENCE };
+        let database = Postgres::new(config, limits, Handle::current()).expect("no TLS");
+        Self::connected(Remote::Postgres(PostgresDedup::new(&database))).await
     }
 
     async fn connected(remote: Remote) -> Self {
@@ -58,7 +81,9 @@ impl Subject {
                 Claim::Denied(Denial::InFlight(_)) => StoreClaim::InFlight,
                 other => panic!("{other:?}"),
             },
-            Self::Remote(remote) => remote.claim(keys, token, LEASE, wall(at)).await.expect("a store that answers"),
+            Self::Remote(remote) | Self::File { remote, .. } => {
+                remote.claim(keys, token, LEASE, wall(at)).await.expect("a store that answers")
+            }
         }
     }
 
@@ -68,7 +93,9 @@ impl Subject {
                 let lease = leases.lock().unwrap().remove(&token).expect("a lease");
                 dedup.commit(lease, TTL, &answer(200), monotonic(at)).await;
             }
-            Self::Remote(remote) => remote.commit(keys, TTL, wall(at)).await.expect("a store that answers"),
+            Self::Remote(remote) | Self::File { remote, .. } => {
+                remote.commit(keys, TTL, wall(at)).await.expect("a store that answers")
+            }
         }
     }
 
@@ -78,7 +105,7 @@ impl Subject {
                 let lease = leases.lock().unwrap().remove(&token).expect("a lease");
                 dedup.release(lease, failure, TTL, &answer(500), monotonic(at)).await;
             }
-            Self::Remote(remote) => {
+            Self::Remote(remote) | Self::File { remote, .. } => {
                 remote.release(keys, token, failure, TTL, wall(at)).await.expect("a store that answers");
             }
         }
@@ -87,7 +114,9 @@ impl Subject {
     async fn standing(&self, key: DedupKey, at: i64) -> Standing {
         match self {
             Self::Memory(..) => panic!("memory tells its copies by itself"),
-            Self::Remote(remote) => remote.standing(key, wall(at)).await.expect("a store that answers"),
+            Self::Remote(remote) | Self::File { remote, .. } => {
+                remote.standing(key, wall(at)).await.expect("a store that answers")
+            }
         }
     }
 }
@@ -319,4 +348,6 @@ mod memory {
     suite! { memory }
 }
 
+shared_suite! { sqlite }
+shared_suite! { postgres }
 shared_suite! { redis }
