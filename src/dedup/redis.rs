@@ -117,7 +117,7 @@ impl Redis {
         now: UnixMillis,
     ) -> Result<StoreClaim, StoreError> {
         let mut claim = self.claim.key(self.key(keys.key));
-        claim.arg(now.0).arg(now.after(lease).0).arg(hex(token)).arg(millis(lease + DOUBT_LASTS));
+        claim.arg(now.0).arg(now.after(lease).0).arg(hex(token)).arg(millis(lease.saturating_add(DOUBT_LASTS)));
         // Both are written before either is answered.
         let (claimed, guard) =
             tokio::try_join!(self.run::<(String, String)>(&claim), self.standing_of(keys.guard, now))?;
@@ -138,7 +138,7 @@ impl Redis {
     pub(super) async fn commit(&self, keys: ClaimKeys, ttl: Duration, now: UnixMillis) -> Result<(), StoreError> {
         let commit = |key| {
             let mut commit = self.commit.key(self.key(key));
-            commit.arg(now.after(ttl).0).arg(hex(keys.fingerprint)).arg(millis(ttl + SLACK));
+            commit.arg(now.after(ttl).0).arg(hex(keys.fingerprint)).arg(millis(ttl.saturating_add(SLACK)));
             commit
         };
         let (event, guard) = (commit(keys.key), keys.guard.map(commit));
@@ -158,7 +158,7 @@ impl Redis {
         let release = |key| {
             let mut release = self.release.key(self.key(key));
             release.arg(now.0).arg(hex(token)).arg(doubt);
-            release.arg(now.after(ttl).0).arg(hex(keys.fingerprint)).arg(millis(ttl + SLACK));
+            release.arg(now.after(ttl).0).arg(hex(keys.fingerprint)).arg(millis(ttl.saturating_add(SLACK)));
             release
         };
         // A guard is never claimed: there is only a doubt to be written.

@@ -91,7 +91,8 @@ impl Remote {
     }
 
     /// Gives an event back, if `token` has it. After an ambiguous failure, or where there was a doubt before, the
-    /// doubt is remembered for `ttl`. What is committed stays.
+    /// doubt is remembered for `ttl`; after an ambiguous one also where nobody has the event, since the store may have
+    /// been down when it was forwarded. What is committed stays.
     ///
     /// # Errors
     /// If the store did not answer. It may be asked again.

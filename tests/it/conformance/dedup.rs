@@ -275,6 +275,14 @@ async fn a_success_counts_where_no_claim_is_known(store: Subject) {
     assert_eq!(store.claim(keys("a"), 2, 0).await, COMMITTED);
 }
 
+async fn a_doubt_counts_where_no_claim_is_known(store: Subject) {
+    store.release(guarded("a"), 1, Failure::Definite, 0).await;
+    assert_eq!(store.claim(guarded("b"), 2, 0).await, GRANTED, "a definite failure leaves none");
+    store.release(guarded("a"), 1, Failure::Ambiguous, 0).await;
+    assert_eq!(store.claim(keys("a"), 3, 0).await, DOUBTED);
+    assert_eq!(store.claim(guarded("c"), 4, 0).await, DOUBTED, "nor of its body");
+}
+
 async fn a_commit_that_comes_late_does_not_shorten_a_memory(store: Subject) {
     store.commit(keys("a"), 1, 60 * SECOND).await;
     store.commit(keys("a"), 2, 0).await;
@@ -337,6 +345,7 @@ macro_rules! shared_suite {
                 the_same_token_may_ask_again
                 a_release_needs_the_token
                 a_success_counts_where_no_claim_is_known
+                a_doubt_counts_where_no_claim_is_known
                 a_commit_that_comes_late_does_not_shorten_a_memory
                 the_standing_of_an_event_is_told
             }
