@@ -4,6 +4,8 @@
 //! thread of its own, then the admin listener. Draining goes the other way round: not ready any more, no new
 //! connections, what has begun comes to its end, and only then the admin listener closes.
 
+mod stores;
+
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,16 +16,27 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, DedupConfig, DedupStore};
-use crate::dedup::{Dedup, Memory, Redis, Remote, Shared};
+use crate::config::{Config, DedupConfig, DeliveryConfig, StoreConfig};
+use crate::database::sqlite::OpenError;
+use crate::delivery::Deliveries;
+use crate::gateway::keep::{Keeper, destinations};
 use crate::gateway::{Gateway, Settings, Worker, server};
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
+use stores::Stores;
+
+/// How often a store is rid of what is over.
+const PURGE_EVERY: Duration = Duration::from_secs(10);
+
+/// So many events are forgotten in one step, so that nobody waits long for it.
+const PURGE_STEP: u32 = 500;
 
 /// A running program.
 #[derive(Debug)]
@@ -36,8 +49,17 @@ pub struct App {
     /// Each worker says here how it ended.
     ended: mpsc::UnboundedReceiver<io::Result<()>>,
     workers: usize,
-    /// Where the connections to stores live. Held for its end.
+    /// What delivers, where events are stored.
+    delivering: Option<Delivering>,
+    /// Where stores' connections and deliveries live. Held for its end.
     _background: Background,
+}
+
+/// The task that delivers.
+#[derive(Debug)]
+struct Delivering {
+    drain: CancellationToken,
+    ended: JoinHandle<()>,
 }
 
 /// A runtime beside those of the workers, with a thread of its own.
@@ -55,6 +77,12 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// A store's file cannot be opened.
+    #[error("cannot open a store")]
+    File(#[source] OpenError),
+    /// A store's server cannot be used.
+    #[error("cannot use a store: {0}")]
+    Server(String),
     /// The system gives no thread.
     #[error("cannot start a worker")]
     Worker(#[source] io::Error),
@@ -67,6 +95,9 @@ pub struct Plan {
     pub workers: usize,
     pub admin: Option<SocketAddr>,
     pub dedup: DedupConfig,
+    pub store: Option<StoreConfig>,
+    pub delivery: DeliveryConfig,
+    pub drain_timeout: Duration,
     pub settings: Settings,
 }
 
@@ -77,6 +108,9 @@ impl From<Config> for Plan {
             workers: config.workers,
             admin: config.admin,
             dedup: config.dedup,
+            store: config.store,
+            delivery: config.delivery,
+            drain_timeout: config.drain_timeout,
             settings: config.gateway,
         }
     }
@@ -95,8 +129,26 @@ impl App {
         let admin = admin.map_err(|(address, cause)| StartError::Listen { listener: "admin pages", address, cause })?;
 
         let background = Background::start().map_err(StartError::Worker)?;
-        let dedup = dedup(&plan.dedup, &clock, &background);
-        let gateway = Arc::new(Gateway::new(plan.settings, dedup, Arc::new(Metrics::new()), clock));
+        let metrics = Arc::new(Metrics::new());
+        let mut stores = Stores::new(background.handle());
+        let dedup = stores.dedup(&plan.dedup, &clock)?;
+        let store = plan.store.as_ref().map(|config| stores.store(config)).transpose()?.map(Arc::new);
+        let keeper = store.map(|store| {
+            let destinations = destinations(&plan.settings.sources, &metrics);
+            let max_in_flight = plan.delivery.max_in_flight;
+            let deliveries =
+                Deliveries::new(Arc::clone(&store), destinations, clock.clone(), Arc::clone(&metrics), max_in_flight);
+            Arc::new(Keeper { store, deliveries })
+        });
+        let delivering = keeper.as_ref().map(|keeper| {
+            let retention = plan.store.as_ref().map_or(Duration::MAX, |store| store.retention);
+            let runtime = background.handle();
+            runtime.spawn(purge_for_ever(Arc::clone(&keeper.store), retention, clock.clone()));
+            let drain = CancellationToken::new();
+            let work = Arc::clone(&keeper.deliveries).run(drain.clone(), plan.drain_timeout);
+            Delivering { drain, ended: runtime.spawn(work) }
+        });
+        let gateway = Arc::new(Gateway::new(plan.settings, dedup, keeper, metrics, clock));
         let drain = CancellationToken::new();
         let (report, ended) = mpsc::unbounded_channel();
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -120,7 +172,17 @@ impl App {
             tokio::spawn(admin.run(Arc::clone(&gateway), Arc::clone(&draining)));
         }
         let workers = plan.workers;
-        Ok(Self { gateway, address, admin: admin_address, drain, draining, ended, workers, _background: background })
+        Ok(Self {
+            gateway,
+            address,
+            admin: admin_address,
+            drain,
+            draining,
+            ended,
+            workers,
+            delivering,
+            _background: background,
+        })
     }
 
     /// Where the gateway listens; its port is real also where 0 was asked for.
@@ -138,9 +200,19 @@ impl App {
         &self.gateway
     }
 
-    /// Waits for a worker to end, which none does unless it was told to.
+    /// Waits for a worker, or what delivers, to end, which none does unless it was told to.
     pub async fn worker_ended(&mut self) -> io::Result<()> {
-        self.ended.recv().await.unwrap_or(Ok(()))
+        let delivering = async {
+            match &mut self.delivering {
+                Some(delivering) => (&mut delivering.ended).await.map_err(io::Error::other),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Neither is asked again once it has ended.
+            ended = self.ended.recv() => ended.unwrap_or(Ok(())),
+            ended = delivering => ended,
+        }
     }
 
     /// Stops accepting and waits for what has begun. True if all of it came to its end within `within`.
@@ -153,21 +225,25 @@ impl App {
             for _ in 0..self.workers {
                 self.ended.recv().await;
             }
+            if let Some(delivering) = &mut self.delivering {
+                delivering.drain.cancel();
+                // What a panic left undone is made again after the start.
+                let _ = (&mut delivering.ended).await;
+            }
             self.gateway.dedup.drain().await;
         };
         timeout(within, all).await.is_ok()
     }
 }
 
-/// Where events are remembered. A store that cannot be reached is no reason not to start.
-fn dedup(config: &DedupConfig, clock: &Clock, background: &Background) -> Dedup {
-    let remote = match &config.store {
-        DedupStore::Memory => return Dedup::Memory(Memory::new(config.max_entries)),
-        DedupStore::Redis(url) => Remote::Redis(Redis::new(url, &config.prefix)),
-    };
-    let shared = Shared::start(remote, config.timeout, clock.clone(), background.handle());
-    shared.wait_for_probe();
-    Dedup::Shared(shared)
+/// Rids a store of what is over. Where there is much of it, in many small steps.
+async fn purge_for_ever(store: Arc<Store>, retention: Duration, clock: Clock) {
+    loop {
+        let gone = store.purge(clock.millis(), retention, PURGE_STEP).await;
+        if !gone.is_ok_and(|gone| gone == PURGE_STEP) {
+            tokio::time::sleep(PURGE_EVERY).await;
+        }
+    }
 }
 
 impl Background {
@@ -193,5 +269,8 @@ impl Drop for Background {
 impl Drop for App {
     fn drop(&mut self) {
         self.drain.cancel();
+        if let Some(delivering) = &self.delivering {
+            delivering.drain.cancel();
+        }
     }
 }

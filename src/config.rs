@@ -6,10 +6,12 @@
 mod effective;
 pub mod environment;
 mod gateway;
+mod retry;
 mod scheme;
 mod secrets;
 mod sidecar;
 mod source;
+mod stores;
 mod warnings;
 
 use std::net::SocketAddr;
@@ -17,13 +19,13 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::dedup::RedisUrl;
-use crate::document::{Fault, Faults, Reader, Table, choose};
+use crate::document::{Fault, Faults, Reader, Table};
 use crate::gateway::Settings;
 use crate::telemetry::logging::{Format, LEVELS};
 use environment::Environment;
 
 pub use sidecar::Sidecar;
+pub use stores::{DedupConfig, DedupStore, DeliveryConfig, StoreConfig};
 pub use warnings::replay_window;
 
 /// The program as its operator wants it.
@@ -37,6 +39,9 @@ pub struct Config {
     pub drain_timeout: Duration,
     pub gateway: Settings,
     pub dedup: DedupConfig,
+    /// Where events are kept; `None` where none are.
+    pub store: Option<StoreConfig>,
+    pub delivery: DeliveryConfig,
     /// Where metrics and health are served; `None` where they are not.
     pub admin: Option<SocketAddr>,
     pub log: LogConfig,
@@ -44,27 +49,6 @@ pub struct Config {
     pub warnings: Vec<Fault>,
     /// The same in the configuration's own words, defaults filled in, secrets masked.
     pub effective: String,
-}
-
-/// `[dedup]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DedupConfig {
-    pub store: DedupStore,
-    /// How many finished events fit in memory.
-    pub max_entries: u64,
-    /// How long a shared store may take for one operation.
-    pub timeout: Duration,
-    /// Keeps gateways apart that use one shared store and are not to share their events; empty where there is none.
-    pub prefix: String,
-}
-
-/// Where events are remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DedupStore {
-    /// In this process.
-    Memory,
-    /// In a Redis that gateways share.
-    Redis(RedisUrl),
 }
 
 /// `[log]`.
@@ -105,7 +89,9 @@ impl Config {
         let root = Reader::new(document, "", faults);
         let mut warnings = Vec::new();
         let gateway = gateway::read(&root, environment, &mut warnings);
-        let dedup = DedupConfig::read(root.table("dedup"));
+        let dedup = DedupConfig::read(root.table("dedup"), environment, &mut warnings);
+        let store = StoreConfig::read(root.table("store"), environment, &mut warnings);
+        let delivery = DeliveryConfig::read(root.table("delivery"));
         let admin = root.table("admin").map(|reader| {
             let listen = reader.parse("listen", gateway::parse_listen);
             reader.finish();
@@ -121,6 +107,8 @@ impl Config {
             drain_timeout,
             gateway: settings,
             dedup,
+            store,
+            delivery,
             admin,
             log,
             warnings,
@@ -136,6 +124,8 @@ impl Config {
             listen: self.listen,
             workers: self.workers,
             dedup: self.dedup.clone(),
+            store: self.store.clone(),
+            delivery: self.delivery.clone(),
             admin: self.admin,
             log: self.log,
         }
@@ -148,6 +138,8 @@ pub struct Fixed {
     listen: SocketAddr,
     workers: usize,
     dedup: DedupConfig,
+    store: Option<StoreConfig>,
+    delivery: DeliveryConfig,
     admin: Option<SocketAddr>,
     log: LogConfig,
 }
@@ -159,51 +151,12 @@ impl Fixed {
             ("gateway.listen", self.listen == other.listen),
             ("gateway.workers", self.workers == other.workers),
             ("[dedup]", self.dedup == other.dedup),
+            ("[store]", self.store == other.store),
+            ("[delivery]", self.delivery == other.delivery),
             ("[admin]", self.admin == other.admin),
             ("[log]", self.log == other.log),
         ];
         same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
-    }
-}
-
-impl DedupConfig {
-    fn read(reader: Option<Reader<'_>>) -> Self {
-        let mut config = Self {
-            store: DedupStore::Memory,
-            max_entries: 1_000_000,
-            timeout: Duration::from_millis(250),
-            prefix: String::new(),
-        };
-        if let Some(reader) = reader {
-            config.store = reader.parse("store", DedupStore::parse).unwrap_or(config.store);
-            if let Some(max) = reader.integer("max_entries", 1, 1_000_000_000) {
-                config.max_entries = max.try_into().unwrap_or(config.max_entries);
-            }
-            config.timeout = gateway::positive(&reader, "timeout").unwrap_or(config.timeout);
-            config.prefix = reader.parse("prefix", parse_prefix).unwrap_or(config.prefix);
-            reader.finish();
-        }
-        config
-    }
-}
-
-impl DedupStore {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("redis" | "rediss", _)) => RedisUrl::parse(text).map(Self::Redis),
-            // What it is instead is not repeated: there may be a password in it.
-            Some(_) => Err("it is neither \"memory\" nor a URL such as \"redis://127.0.0.1:6379/0\"".into()),
-            None => choose(text, &[("memory", ())]).map(|()| Self::Memory),
-        }
-    }
-}
-
-fn parse_prefix(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
-    if text.len() <= 64 && text.chars().all(plain) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("\"{text}\" is not made of up to 64 letters, digits, '-', '_' and '.', for example \"staging\""))
     }
 }
 
@@ -223,7 +176,7 @@ impl LogConfig {
 pub fn known_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let faults = Faults::default();
     // The smallest file in which every table is read.
-    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\n[dedup]\n[admin]\n[log]\n";
+    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[admin]\n[log]\n";
     let document = Table::parse("", text, &faults);
     Config::build(&document, &Environment::default(), &faults);
     faults.known_keys()

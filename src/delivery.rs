@@ -172,7 +172,7 @@ impl Worker {
         let asked = room.clone();
         // Long enough for the slowest of them.
         let slowest =
-            room.iter().filter_map(|room| destinations.get(&room.destination)).map(|known| known.timeout).max();
+            room.iter().filter_map(|room| destinations.find(&room.destination)).map(|known| known.timeout).max();
         let lease = slowest.unwrap_or_default() + LEASE_MARGIN;
         let leased = self.deliveries.store.lease(room, now, lease).await?;
         self.note_success();
@@ -199,13 +199,13 @@ impl Worker {
         let mut rooms = Vec::new();
         for (_, name) in due {
             // What the configuration no longer knows waits until it does.
-            let Some(destination) = destinations.get(name) else { continue };
-            let known = self.health.get(name);
+            let Some(destination) = destinations.find(name) else { continue };
+            let known = self.health.get(&destination.name);
             let room = known.map_or(destination.limit, |health| health.room(destination.limit, monotonic)).min(left);
             let probing = known.is_some_and(Health::is_open);
             let least = if probing { 1 } else { (destination.limit / BATCHES_PER_LIMIT).clamp(1, left.max(1)) };
             if room >= least {
-                rooms.push(Room { destination: Arc::clone(&destination.name), deliveries: room });
+                rooms.push(Room { destination: Arc::clone(name), deliveries: room });
                 left -= room;
             }
         }
@@ -213,7 +213,7 @@ impl Worker {
     }
 
     fn begin(&mut self, destinations: &Destinations, delivery: Leased, lease: Duration) {
-        let Some(destination) = destinations.get(&delivery.destination) else { return };
+        let Some(destination) = destinations.find(&delivery.destination) else { return };
         self.health.entry(Arc::clone(&destination.name)).or_default().begin();
         self.deliveries.metrics.deliveries_in_flight.inc();
         let give_up = Instant::now() + lease;
@@ -223,7 +223,7 @@ impl Worker {
 
     fn note_end(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         self.deliveries.metrics.deliveries_in_flight.dec();
-        let Ok(Ended { destination, sign, again }) = ended else {
+        let Ok(Ended { destination, name, sign, again }) = ended else {
             // A panic is reported where it happens; its lease ends by itself.
             return;
         };
@@ -245,7 +245,7 @@ impl Worker {
             _ => {}
         }
         if let Some(due_at) = again {
-            let due = self.due.entry(Arc::clone(&destination.name)).or_insert(due_at);
+            let due = self.due.entry(name).or_insert(due_at);
             *due = (*due).min(due_at);
         }
     }
@@ -254,8 +254,10 @@ impl Worker {
     fn next_round(&self) -> Instant {
         let now = self.deliveries.clock.millis();
         let monotonic = self.deliveries.clock.monotonic();
+        let destinations = self.deliveries.destinations();
         let waits = self.due.iter().filter_map(|(name, due_at)| {
-            let opens = self.health.get(name).and_then(Health::opens_at).map(|at| at.saturating_sub(monotonic));
+            let known = destinations.find(name).and_then(|destination| self.health.get(&destination.name));
+            let opens = known.and_then(Health::opens_at).map(|at| at.saturating_sub(monotonic));
             let wait = due_at.since(now).max(opens.unwrap_or_default());
             // What is due already waits for room, and an attempt that ends makes some.
             (!wait.is_zero()).then_some(wait)

@@ -5,6 +5,7 @@ pub mod client;
 mod detach;
 mod forward;
 mod framing;
+pub mod keep;
 mod keys;
 mod outgoing;
 mod receive;
@@ -37,12 +38,13 @@ use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
 use client::ClientIp;
 use forward::{Asked, ask_and_forward, forward};
+use keep::{Keeper, destinations, keep};
 use keys::KeyDocuments;
 use outgoing::{Via, outgoing};
 use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
 use record::Record;
 use respond::Reply;
-use routes::{Route, Routes};
+use routes::{Reach, Route, Routes, Way};
 use source::{Proof, Source};
 use verify::{Admitted, Shadowed, Verified, verify};
 
@@ -73,6 +75,8 @@ pub struct Gateway {
     keys: KeyMaker,
     clock: Clock,
     budget: Arc<Budget>,
+    /// Where events go whose sources store them; `None` where no source does.
+    keeper: Option<Arc<Keeper>>,
     /// The keys that providers publish. They outlive a change of settings.
     key_documents: KeyDocuments,
     /// For what goes wrong before there is a request.
@@ -81,7 +85,13 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway that nothing has reached yet.
-    pub fn new(settings: Settings, dedup: Dedup, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub fn new(
+        settings: Settings,
+        dedup: Dedup,
+        keeper: Option<Arc<Keeper>>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
         let budget = Budget::new(settings.max_buffered);
         Self {
             settings: ArcSwap::from_pointee(settings),
@@ -90,13 +100,17 @@ impl Gateway {
             dedup,
             clock,
             budget,
+            keeper,
             key_documents: KeyDocuments::default(),
             sampler: Sampler::default(),
         }
     }
 
-    /// Puts other settings in force, for every request from now on.
+    /// Puts other settings in force, for every request and every delivery from now on.
     pub fn apply(&self, settings: Settings) {
+        if let Some(keeper) = &self.keeper {
+            keeper.deliveries.apply(destinations(&settings.sources, &self.metrics));
+        }
         self.budget.set_limit(settings.max_buffered);
         self.settings.store(Arc::new(settings));
     }
@@ -129,7 +143,8 @@ pub struct Connection {
 impl Worker {
     /// A worker without connections.
     pub fn new(gateway: Arc<Gateway>) -> Arc<Self> {
-        let routes = Mutex::new(Routes::new(gateway.settings.load_full(), &gateway.metrics));
+        let routes = Routes::new(gateway.settings.load_full(), &gateway.metrics, gateway.keeper.as_ref());
+        let routes = Mutex::new(routes);
         Arc::new(Self { gateway, routes, forwards: TaskTracker::new() })
     }
 
@@ -138,7 +153,7 @@ impl Worker {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = self.gateway.settings.load();
         if !Arc::ptr_eq(&routes.settings, &settings) {
-            *routes = Routes::new(Arc::clone(&settings), &self.gateway.metrics);
+            *routes = Routes::new(Arc::clone(&settings), &self.gateway.metrics, self.gateway.keeper.as_ref());
         }
         Arc::clone(&routes)
     }
@@ -259,7 +274,7 @@ impl Worker {
         reply
     }
 
-    /// Claims the event, forwards it, and settles the claim by what the upstream says.
+    /// Stores the event, or claims and forwards it and settles the claim by what the upstream says.
     async fn settle(&self, route: &Arc<Route>, admitted: Admitted, via: Via, record: &mut Record) -> Reply {
         let source = &route.source;
         record.admitted(&admitted);
@@ -272,11 +287,19 @@ impl Worker {
             }
             Admitted::Shadowed(_) => None,
         };
+        let reach = match &route.way {
+            Way::Forward(reach) => reach,
+            Way::Keep(keeper) => {
+                let (gateway, route) = (Arc::clone(&self.gateway), Arc::clone(route));
+                let work = keep(gateway, Arc::clone(keeper), route, admitted, via, record.take());
+                return detach::finish(work, &self.forwards).await;
+            }
+        };
         let lease = match claim {
             None => None,
             Some(keys) => match self.gateway.dedup.claim(keys, source.lease, self.gateway.clock.monotonic()) {
                 Claim::Granted(lease) => Some(lease),
-                Claim::Ask(claimed) => return self.ask(route, admitted, via, claimed, record).await,
+                Claim::Ask(claimed) => return self.ask(route, reach, admitted, via, claimed, record).await,
                 Claim::Denied(denial) => {
                     // The owner has the same bytes: these make room while this copy waits.
                     drop(admitted);
@@ -286,8 +309,9 @@ impl Worker {
         };
         // From here on the work is finished, also if the client hangs up.
         let possible_duplicate = lease.as_ref().is_some_and(|lease| lease.possible_duplicate);
-        let outgoing = outgoing(source, admitted, via, possible_duplicate);
-        let work = forward(Arc::clone(&self.gateway), Arc::clone(route), outgoing, lease, record.take());
+        let outgoing = outgoing(source, &reach.upstream, admitted, via, possible_duplicate);
+        let (gateway, reach) = (Arc::clone(&self.gateway), Arc::clone(reach));
+        let work = forward(gateway, Arc::clone(route), reach, outgoing, lease, record.take());
         respond::with_answer(detach::finish(work, &self.forwards).await)
     }
 
@@ -296,13 +320,14 @@ impl Worker {
     async fn ask(
         &self,
         route: &Arc<Route>,
+        reach: &Arc<Reach>,
         admitted: Admitted,
         via: Via,
         claimed: Lease,
         record: &mut Record,
     ) -> Reply {
         let (gateway, ours) = (Arc::clone(&self.gateway), Arc::clone(route));
-        let work = ask_and_forward(gateway, ours, admitted, via, claimed, record.take());
+        let work = ask_and_forward(gateway, ours, Arc::clone(reach), admitted, via, claimed, record.take());
         match detach::finish(work, &self.forwards).await {
             Asked::Forwarded(answer) => respond::with_answer(answer),
             Asked::Denied(denial, mut record) => answer_copy(route, denial, &mut record).await,

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use super::retry;
 use super::source::{CUSTOM, Described};
 use super::{Config, DedupStore};
 use crate::dedup::StoreDown;
 use crate::document::quoted;
 use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
-use crate::gateway::source::{Proof, Source};
+use crate::gateway::source::{Mode, Proof, Source};
 use crate::quantity::{format_duration, format_size};
 use crate::signature::profile::{MissingId, ReplayGuard};
 use crate::telemetry::logging::{Format, LEVELS};
@@ -100,14 +101,24 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
         Allow::Any => writeln!(text, "allow = \"any\"")?,
         Allow::Only(networks) => writeln!(text, "allow = {networks}")?,
     }
-    writeln!(text, "upstream = \"{}\"", source.upstream.url)?;
+    let urls: Vec<String> = source.upstreams().iter().map(|upstream| format!("\"{}\"", upstream.url)).collect();
+    match &source.mode {
+        Mode::Proxy(_) => writeln!(text, "mode = \"proxy\"\nupstream = {}", urls.join(", "))?,
+        Mode::Store { schedule, max_in_flight, .. } => {
+            writeln!(text, "mode = \"store\"\nupstream = [{}]", urls.join(", "))?;
+            writeln!(text, "retry = {}", retry::describe(schedule))?;
+            writeln!(text, "max_in_flight = {max_in_flight}")?;
+        }
+    }
     if let Some(file) = &described.ca_file {
         writeln!(text, "ca_file = {}", quoted(file))?;
     }
-    let names: Vec<String> = source.upstream.pass_headers.iter().map(|name| format!("\"{name}\"")).collect();
+    let names: Vec<String> = source.pass_headers.iter().map(|name| format!("\"{name}\"")).collect();
     writeln!(text, "pass_headers = [{}]", names.join(", "))?;
-    writeln!(text, "upstream_connect_timeout = \"{}\"", format_duration(source.upstream.connect_timeout))?;
-    writeln!(text, "upstream_timeout = \"{}\"", format_duration(source.upstream.timeout))?;
+    if let Some(upstream) = source.upstreams().first() {
+        writeln!(text, "upstream_connect_timeout = \"{}\"", format_duration(upstream.connect_timeout))?;
+        writeln!(text, "upstream_timeout = \"{}\"", format_duration(upstream.timeout))?;
+    }
     writeln!(text, "max_body = \"{}\"", format_size(source.max_body))?;
     match source.accepted {
         Some(status) => writeln!(text, "accepted = {}", status.as_u16())?,
@@ -136,11 +147,20 @@ fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
     writeln!(text, "\n[dedup]")?;
     match &config.dedup.store {
         DedupStore::Memory => writeln!(text, "store = \"memory\"")?,
+        DedupStore::Database(url) => writeln!(text, "store = \"{url}\"")?,
         DedupStore::Redis(url) => writeln!(text, "store = \"{url}\"")?,
     }
     writeln!(text, "max_entries = {}", config.dedup.max_entries)?;
     writeln!(text, "timeout = \"{}\"", format_duration(config.dedup.timeout))?;
     writeln!(text, "prefix = \"{}\"", config.dedup.prefix)?;
+    if let Some(store) = &config.store {
+        writeln!(text, "\n[store]")?;
+        writeln!(text, "url = \"{}\"", store.url)?;
+        writeln!(text, "retention = \"{}\"", format_duration(store.retention))?;
+        writeln!(text, "timeout = \"{}\"", format_duration(store.timeout))?;
+        writeln!(text, "\n[delivery]")?;
+        writeln!(text, "max_in_flight = {}", config.delivery.max_in_flight)?;
+    }
     if let Some(listen) = config.admin {
         writeln!(text, "\n[admin]")?;
         writeln!(text, "listen = \"{listen}\"")?;

@@ -78,7 +78,8 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
                 reader.fault(text.place, format!("{key}: \"{}\" is taken by the source at {first}", text.value));
             }
         }
-        if let Some((source, description)) = source::read(&reader, &settings, environment, warnings) {
+        if let Some((source, description)) = source::read(&reader, &settings, root.has("store"), environment, warnings)
+        {
             settings.sources.push(Arc::new(source));
             described.push(description);
         }
@@ -111,7 +112,8 @@ pub fn positive_size(reader: &Reader<'_>, key: &'static str) -> Option<u64> {
     })
 }
 
-fn count(reader: &Reader<'_>, key: &'static str, max: i64) -> Option<usize> {
+/// A whole number from 1.
+pub fn count(reader: &Reader<'_>, key: &'static str, max: i64) -> Option<usize> {
     reader.integer(key, 1, max).and_then(|count| count.try_into().ok())
 }
 

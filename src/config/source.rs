@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::environment::Environment;
-use super::gateway::{positive, positive_size, read_networks};
+use super::gateway::{count, positive, positive_size, read_networks};
+use super::retry;
 use super::scheme::{Keys, read_params, read_profile, read_proof};
 use super::secrets::{self, NamedSecret};
 use super::warnings;
@@ -15,7 +16,7 @@ use crate::document::{Fault, Node, Reader, Value};
 use crate::egress::{Roots, Url};
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
-use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source, Upstream};
+use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Mode, Proof, REWRITING, Source, Upstream};
 use crate::quantity::parse_duration;
 use crate::signature::preset::Preset;
 use crate::signature::profile::{MissingId, ReplayGuard, read_methods};
@@ -45,6 +46,7 @@ pub fn label(reader: &Reader<'_>) {
 pub fn read(
     reader: &Reader<'_>,
     settings: &Settings,
+    has_store: bool,
     environment: &Environment,
     warnings: &mut Vec<Fault>,
 ) -> Option<(Source, Described)> {
@@ -58,8 +60,21 @@ pub fn read(
     let authorization =
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
     let allow = read_allow(reader, preset);
-    let upstream = required(reader, "upstream", "\"http://127.0.0.1:3000/webhooks\"", parse_upstream);
-    let (roots, ca_file) = read_roots(reader, upstream.as_ref());
+    let stores = reader.choice("mode", &Mode::WORDS).unwrap_or(false);
+    if stores && !has_store {
+        let text = "mode: \"store\" needs a [store], for example url = \"sqlite:/var/lib/hookward/hookward.db\"";
+        reader.fault(reader.place_of("mode"), text);
+    }
+    let urls = read_upstreams(reader, stores);
+    let (roots, ca_file) = read_roots(reader, &urls);
+    let schedule = retry::read(reader.table("retry"));
+    let max_in_flight = count(reader, "max_in_flight", 100_000).unwrap_or(64);
+    if !stores {
+        for key in ["retry", "max_in_flight"].into_iter().filter(|key| reader.has(key)) {
+            let text = format!("{key}: it is for mode = \"store\"; in proxy mode the provider tries again");
+            reader.fault(reader.place_of(key), text);
+        }
+    }
 
     let connect_timeout = positive(reader, "upstream_connect_timeout").unwrap_or(Duration::from_secs(2));
     let explicit_timeout = positive(reader, "upstream_timeout");
@@ -110,7 +125,21 @@ pub fn read(
         reader.fault(reader.place_of("cross_check"), text);
     }
 
-    let (name, url, proof) = (name?, upstream?, proof?);
+    let (name, proof) = (name?, proof?);
+    let upstreams = urls.into_iter().map(|url| Upstream {
+        path: Uri::try_from(url.path.as_str()).unwrap_or_default(),
+        host: url.target.host_header(),
+        roots: roots.clone().filter(|_| url.target.tls),
+        url,
+        connect_timeout,
+        timeout,
+    });
+    let mut upstreams: Vec<Upstream> = upstreams.collect();
+    let mode = match stores {
+        true if upstreams.is_empty() => return None,
+        true => Mode::Store { upstreams, schedule, max_in_flight },
+        false => Mode::Proxy(upstreams.pop()?),
+    };
     let source = Source {
         verified_by: verified_by(provider, &proof),
         key_memory: KeyMemory::default(),
@@ -132,15 +161,8 @@ pub fn read(
         lease,
         wait: wait.unwrap_or(timeout),
         store_down,
-        upstream: Upstream {
-            path: Uri::try_from(url.path.as_str()).unwrap_or_default(),
-            host: url.target.host_header(),
-            url,
-            roots,
-            connect_timeout,
-            timeout,
-            pass_headers,
-        },
+        mode,
+        pass_headers,
     };
     warnings.extend(warnings::of_source(reader, &source, &profile, settings));
     Some((source, described))
@@ -258,8 +280,39 @@ fn read_authorization(
     Some((Authorization::new(scheme, &secret, pass), origin))
 }
 
-fn read_roots(reader: &Reader<'_>, upstream: Option<&Url>) -> (Option<Roots>, Option<String>) {
-    let tls = upstream.is_some_and(|url| url.target.tls);
+/// One URL, or several where the events are stored. Empty if there is a fault in them.
+fn read_upstreams(reader: &Reader<'_>, stores: bool) -> Vec<Url> {
+    let Some(value) = reader.value("upstream") else {
+        reader.missing("upstream", "\"http://127.0.0.1:3000/webhooks\"");
+        return Vec::new();
+    };
+    if !matches!(value.node, Node::List(_)) {
+        return reader.parse("upstream", parse_upstream).into_iter().collect();
+    }
+    let texts = reader.texts("upstream").unwrap_or_default();
+    if !stores && texts.len() != 1 {
+        let text = "upstream: several are for mode = \"store\", which delivers to each; in proxy mode the provider gets one answer";
+        reader.fault(value.place.clone(), text);
+        return Vec::new();
+    }
+    if texts.is_empty() {
+        reader.fault(value.place.clone(), "upstream: an empty list leads nowhere");
+    }
+    let mut urls: Vec<Url> = Vec::with_capacity(texts.len());
+    for text in texts {
+        match parse_upstream(text.value) {
+            Ok(url) if urls.contains(&url) => {
+                reader.fault(text.place, format!("upstream: \"{url}\" is there twice"));
+            }
+            Ok(url) => urls.push(url),
+            Err(wrong) => reader.fault(text.place, format!("upstream: {wrong}")),
+        }
+    }
+    urls
+}
+
+fn read_roots(reader: &Reader<'_>, urls: &[Url]) -> (Option<Roots>, Option<String>) {
+    let tls = urls.iter().any(|url| url.target.tls);
     let Some(file) = reader.text("ca_file") else {
         if !tls {
             return (None, None);
@@ -272,7 +325,7 @@ fn read_roots(reader: &Reader<'_>, upstream: Option<&Url>) -> (Option<Roots>, Op
             }
         };
     };
-    if upstream.is_some() && !tls {
+    if !urls.is_empty() && !tls {
         reader.fault(file.place, "ca_file: the upstream is plain http://, there is no certificate to check");
         return (None, None);
     }

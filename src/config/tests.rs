@@ -84,6 +84,11 @@ fn each_fault_names_its_place_and_the_way_out() {
         ("allow = [\"::ffff:0:0/96\"]", "is every address, write allow = \"any\""),
         ("signature = \"none\"", "signature: \"none\" and secrets exclude each other"),
         ("signature = \"off\"", "signature: a string is not a table, or \"none\" for the signature"),
+        ("mode = \"store\"", "mode: \"store\" needs a [store], for example url ="),
+        ("mode = \"stor\"", "mode: \"stor\" is not known, did you mean \"store\"?"),
+        ("upstream = [\"http://a/\", \"http://b/\"]", "upstream: several are for mode = \"store\""),
+        ("retry = { delays = [\"1m\"] }", "retry: it is for mode = \"store\""),
+        ("max_in_flight = 3", "max_in_flight: it is for mode = \"store\""),
         ("ca_file = \"/x\"", "ca_file: the upstream is plain http://"),
         ("pass_headers = [\"x-foo\"]", "pass_headers: \"x-foo\" is not one of those that are dropped: x-original-url"),
     ] {
@@ -115,6 +120,80 @@ fn what_is_not_toml_says_where() {
     let found = faults("[gateway\nlisten = \"127.0.0.1:0\"\n");
     assert!(found[0].starts_with("h.toml:1:"), "{found:#?}");
     assert!(faults("").iter().any(|fault| fault.contains("`source` is missing")));
+}
+
+/// A source that stores its events, with one line more.
+fn storing(line: &str) -> String {
+    with(&format!("mode = \"store\"\n{line}\n[store]\nurl = \"sqlite:/tmp/hookward.db\""))
+}
+
+#[test]
+fn a_source_that_stores_says_how_it_delivers() {
+    let text = storing("retry = { delays = [\"1m\", \"5m\"], window = \"4h\", jitter = 0 }\nmax_in_flight = 3");
+    let text =
+        text.replace("upstream = \"http://127.0.0.1:3000/webhooks\"", "upstream = [\"http://a/\", \"http://b/x\"]");
+    assert_eq!(faults(&text), [""; 0]);
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    for line in [
+        "mode = \"store\"",
+        "upstream = [\"http://a:80/\", \"http://b:80/x\"]",
+        "retry = { delays = [\"1m\", \"5m\"], window = \"4h\", jitter = 0.0 }",
+        "max_in_flight = 3",
+        "url = \"sqlite:/tmp/hookward.db\"",
+        "retention = \"30d\"",
+    ] {
+        assert!(config.effective.contains(line), "{line} is not in\n{}", config.effective);
+    }
+}
+
+#[test]
+fn a_bad_way_of_delivering_says_so() {
+    for (line, wanted) in [
+        ("retry = { delays = [] }", "retry: delays: it has 1 to 64 waits"),
+        ("retry = { delays = [\"soon\"] }", "retry: delays: \"soon\" is not a duration"),
+        ("retry = { delays = [\"1m\"], factor = 2 }", "retry: factor: delays says it all"),
+        ("retry = { factor = 2.5, jitter = 1.5 }", "retry: jitter: 1.5 is not a number from 0 to 1"),
+        ("retry = { factor = 0.5 }", "retry: factor: 0.5 is not a number from 1 to 100"),
+        ("retry = { initial = \"2h\", max = \"1h\" }", "retry: max: it is shorter than initial"),
+        ("retry = { windw = \"1h\" }", "unknown key `windw`, did you mean `window`?"),
+        ("max_in_flight = 0", "max_in_flight: 0 is not a whole number from 1"),
+    ] {
+        let found = faults(&storing(line));
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{line}\n wanted {wanted}\n found {found:#?}");
+    }
+    let twice = storing("").replace("\"http://127.0.0.1:3000/webhooks\"", "[\"http://a\", \"http://a/\"]");
+    assert!(
+        faults(&twice).iter().any(|fault| fault.contains("\"http://a:80/\" is there twice")),
+        "{:?}",
+        faults(&twice)
+    );
+}
+
+#[test]
+fn stores_are_named_by_url_and_their_passwords_are_not_shown() {
+    let with_store = |url: &str| format!("{}\n[store]\nurl = {url}\n", GOOD);
+    for (url, wanted) in [
+        ("\"hookward.db\"", "[store]: url: this is not the URL of a store, for example"),
+        ("\"sqlite:/no/such/folder/x.db\"", "[store]: url: there is no folder for /no/such/folder/x.db"),
+        ("\"postgres://u:topsecret@h:x/d\"", "[store]: url: not a PostgreSQL URL"),
+        ("{ env = \"ABSENT\" }", "the environment has no variable ABSENT"),
+    ] {
+        let found = faults(&with_store(url));
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{url}\n wanted {wanted}\n found {found:#?}");
+        assert!(!format!("{found:?}").contains("topsecret"), "{found:?}");
+    }
+    let text = with_store("\"postgres://u:topsecret@db.internal/d\"");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    assert!(config.effective.contains("url = \"postgres://u:***@db.internal/d\""), "{}", config.effective);
+    let said = warnings(&text).join("\n");
+    assert!(said.contains("password in it") && said.contains("?sslmode=require"), "{said}");
+    let named = format!("{GOOD}\n[dedup]\nstore = {{ env = \"DATABASE\" }}\n");
+    let environment = Environment::from([
+        ("SECRET", "0123456789abcdef0123"),
+        ("DATABASE", "postgres://u:topsecret@db.internal/d?sslmode=require"),
+    ]);
+    let config = Config::parse("h.toml", &named, &environment).expect("a good file");
+    assert_eq!(config.warnings, []);
 }
 
 #[test]

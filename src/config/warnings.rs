@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::document::{Fault, Reader};
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
-use crate::gateway::source::{Proof, Source};
+use crate::gateway::source::{Mode, Proof, Source};
 use crate::quantity::format_duration;
 use crate::signature::Scheme;
 use crate::signature::profile::{Profile, ReplayGuard};
@@ -78,10 +78,12 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
     if source.allow == Allow::Any && !profile.addresses.is_empty() {
         warn("allow", "the provider publishes its addresses, allow = \"provider\" would keep others out".into());
     }
-    if let Some(timeout) = delivery.timeout.filter(|timeout| source.upstream.timeout >= *timeout) {
+    if let Mode::Proxy(upstream) = &source.mode
+        && let Some(timeout) = delivery.timeout.filter(|timeout| upstream.timeout >= *timeout)
+    {
         let text = format!(
             "upstream_timeout = \"{}\" is not below the {} that the provider waits: it would give up first and send again",
-            format_duration(source.upstream.timeout),
+            format_duration(upstream.timeout),
             format_duration(timeout),
         );
         warn("upstream_timeout", text);

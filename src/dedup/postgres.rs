@@ -75,16 +75,19 @@ const RELEASE: &str = "
     )
     DELETE FROM dedup WHERE key = $1 AND state = 1 AND token = $2";
 
-/// The guard becomes attempted only with the event itself, and only where it is not known.
+/// An event that was forwarded without a claim leaves its doubt where nobody has it. The guard becomes attempted only with
+/// the event itself, and only where it is not known.
 const DOUBT: &str = "
     WITH ours AS (
-        UPDATE dedup SET state = 2, token = 0, until = $3 WHERE key = $1 AND state IN (1, 4) AND token = $2
-        RETURNING fingerprint
+        INSERT INTO dedup AS d (key, state, token, fingerprint, until) VALUES ($1, 2, 0, $6, $3)
+        ON CONFLICT (key) DO UPDATE SET state = 2, token = 0, until = excluded.until
+            WHERE (d.state IN (1, 4) AND d.token = $2) OR (d.state IN (2, 3) AND d.until <= $5)
+        RETURNING key
     )
     INSERT INTO dedup AS d (key, state, token, fingerprint, until)
-    SELECT $4::bytea, 2, 0, fingerprint, $3 FROM ours WHERE $4::bytea IS NOT NULL
+    SELECT $4::bytea, 2, 0, $6, $3 FROM ours WHERE $4::bytea IS NOT NULL
     ON CONFLICT (key) DO UPDATE SET state = 2, token = 0, fingerprint = excluded.fingerprint, until = excluded.until
-        WHERE d.until <= $5";
+        WHERE d.until <= $5 AND d.state IN (2, 3)";
 
 const STANDING: &str = "SELECT state, until FROM dedup WHERE key = $1";
 
@@ -213,7 +216,8 @@ async fn leave_in_doubt(
     let (key, guard) = (keys.key.bytes(), keys.guard.map(DedupKey::bytes));
     let guard = guard.as_ref().map(|guard| &guard[..]);
     let statement = connection.prepared(DOUBT).await?;
-    connection.client.execute(&statement, &[&&key[..], &token, &until.0, &guard, &now.0]).await?;
+    let fingerprint = keys.fingerprint.cast_signed();
+    connection.client.execute(&statement, &[&&key[..], &token, &until.0, &guard, &now.0, &fingerprint]).await?;
     Ok(())
 }
 

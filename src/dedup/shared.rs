@@ -40,6 +40,9 @@ const PROBE_DOWN: Duration = Duration::from_millis(200);
 /// How long a probe may take, connecting included.
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
 
+/// After so many probes the next part of what is over is forgotten: all of it within three quarters of an hour.
+const SWEEP_EVERY: u32 = 10;
+
 /// After so many probes it is looked again whether the store keeps what it is given.
 const RETENTION_EVERY: u32 = 30;
 
@@ -228,6 +231,10 @@ impl State {
         }
         if !was_up || round.is_multiple_of(RETENTION_EVERY) {
             self.check_retention().await;
+        }
+        if round.is_multiple_of(SWEEP_EVERY) {
+            // What is not forgotten now is forgotten the next time.
+            let _ = self.availability.ask_once(self.remote.sweep(self.clock.millis())).await;
         }
         while let Some(settlement) = self.owed.first() {
             if self.clock.millis() < settlement.until() && self.tell(&settlement).await.is_err() {

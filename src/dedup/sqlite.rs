@@ -119,6 +119,11 @@ impl Row {
         self.state == COMMITTED && now < self.until
     }
 
+    /// True if it is in flight, or committed.
+    fn is_taken(&self, now: UnixMillis) -> bool {
+        self.is_in_flight() || self.is_committed(now)
+    }
+
     /// True if somebody had begun with it who is not at it any more.
     fn is_in_doubt(&self, now: UnixMillis) -> bool {
         self.is_in_flight() || (self.state == ATTEMPTED && now < self.until)
@@ -198,21 +203,28 @@ fn release(
     ttl: Duration,
     now: UnixMillis,
 ) -> Result<()> {
-    let Some(row) = find(connection, keys.key)?.filter(|row| row.is_in_flight() && row.token == token) else {
-        return Ok(());
-    };
-    if failure == Failure::Definite && row.state == IN_FLIGHT {
-        connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([keys.key.bytes()])?;
-        return Ok(());
+    let row = find(connection, keys.key)?;
+    let ours = row.as_ref().filter(|row| row.is_in_flight() && row.token == token);
+    match (failure, ours) {
+        (Failure::Definite, None) => Ok(()),
+        (Failure::Definite, Some(row)) if row.state == IN_FLIGHT => {
+            connection.prepare_cached("DELETE FROM dedup WHERE key = ?1")?.execute([keys.key.bytes()])?;
+            Ok(())
+        }
+        // The doubt from before stays.
+        (Failure::Definite, Some(_)) => put(connection, keys.key, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl)),
+        // An event that was forwarded without a claim leaves its doubt where nobody has it.
+        (Failure::Ambiguous, _) if ours.is_some() || !row.as_ref().is_some_and(|row| row.is_taken(now)) => {
+            put(connection, keys.key, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl))?;
+            match keys.guard {
+                Some(guard) if !is_known(connection, keys.guard, now)? => {
+                    put(connection, guard, ATTEMPTED, (0, 0), keys.fingerprint, now.after(ttl))
+                }
+                _ => Ok(()),
+            }
+        }
+        (Failure::Ambiguous, _) => Ok(()),
     }
-    let until = now.after(ttl);
-    put(connection, keys.key, ATTEMPTED, (0, 0), keys.fingerprint, until)?;
-    if let (Failure::Ambiguous, Some(guard)) = (failure, keys.guard)
-        && !is_known(connection, keys.guard, now)?
-    {
-        put(connection, guard, ATTEMPTED, (0, 0), keys.fingerprint, until)?;
-    }
-    Ok(())
 }
 
 /// Remembers an event as handled, within the transaction that stores it. One that somebody has in flight is taken over:

@@ -26,6 +26,8 @@ const SETTLE_AGAIN: Duration = Duration::from_millis(250);
 /// What the worker learns of an attempt.
 pub struct Ended {
     pub destination: Arc<Destination>,
+    /// By which the delivery knows it.
+    pub name: Arc<str>,
     pub sign: Sign,
     /// When it is due again.
     pub again: Option<UnixMillis>,
@@ -71,7 +73,7 @@ pub async fn attempt(
         Verdict::Again { due_at, .. } => Some(due_at),
         Verdict::Delivered | Verdict::Dead { .. } => None,
     };
-    Ended { destination, sign, again }
+    Ended { destination, name: delivery.destination, sign, again }
 }
 
 fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, number: u32, now: UnixMillis) -> Verdict {
@@ -142,7 +144,7 @@ async fn unreadable(
     tell(&destination, &delivery, &attempt, delivery.attempts, &verdict);
     let settlement = Settlement { id: delivery.id, token: delivery.token, verdict, attempt };
     settle(deliveries, settlement, Instant::now() + SETTLE_AGAIN).await;
-    Ended { destination, sign: Sign::Unknown, again: None }
+    Ended { destination, name: delivery.destination, sign: Sign::Unknown, again: None }
 }
 
 fn tell(destination: &Destination, delivery: &Leased, attempt: &Attempt, number: u32, verdict: &Verdict) {

@@ -22,7 +22,7 @@ const MAX_HEADERS: usize = 256;
 /// A URL that events are delivered to.
 #[derive(Debug)]
 pub struct Destination {
-    /// By which deliveries know it in the store.
+    /// By which deliveries know it in the store: its source's name, a space, its URL.
     pub name: Arc<str>,
     /// Whose events it gets, for logs and metrics.
     pub source: String,
@@ -36,8 +36,41 @@ pub struct Destination {
     pub metrics: Arc<DeliveryMetrics>,
 }
 
-/// All there are, by name.
-pub type Destinations = HashMap<Arc<str>, Arc<Destination>>;
+/// All there are.
+#[derive(Debug, Default)]
+pub struct Destinations {
+    by_name: HashMap<Arc<str>, Arc<Destination>>,
+    /// Those that are the only ones of their source.
+    alone: HashMap<String, Arc<Destination>>,
+}
+
+impl Destinations {
+    /// These.
+    pub fn new(all: impl IntoIterator<Item = Destination>) -> Self {
+        let mut of_source: HashMap<String, Vec<Arc<Destination>>> = HashMap::new();
+        let mut by_name = HashMap::new();
+        for destination in all.into_iter().map(Arc::new) {
+            of_source.entry(destination.source.clone()).or_default().push(Arc::clone(&destination));
+            by_name.insert(Arc::clone(&destination.name), destination);
+        }
+        let alone = of_source.into_iter().filter_map(|(source, mut all)| match all.len() {
+            1 => Some((source, all.remove(0))),
+            _ => None,
+        });
+        Self { by_name, alone: alone.collect() }
+    }
+
+    /// The destination that deliveries know by `name`. Where its URL is not there any more, what was owed to it goes to
+    /// the one that its source has now, if that is just one: an operator has moved it.
+    pub fn find(&self, name: &str) -> Option<&Arc<Destination>> {
+        self.by_name.get(name).or_else(|| self.alone.get(name.split_once(' ')?.0))
+    }
+
+    /// Those of one source.
+    pub fn of_source(&self, source: &str) -> impl Iterator<Item = &Arc<Destination>> {
+        self.by_name.values().filter(move |destination| destination.source == source)
+    }
+}
 
 impl Destination {
     /// The request of attempt `number`. `None` if what was stored cannot be read back, which nothing of ours writes.

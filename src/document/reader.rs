@@ -178,6 +178,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number between two bounds, both included, with or without a fraction.
+    pub fn number(&self, key: &'static str, low: f64, high: f64) -> Option<f64> {
+        let value = self.value(key)?;
+        let number = match &value.node {
+            Node::Integer(number) => number.to_string().parse().ok(),
+            Node::Other(_, text) => text.parse().ok(),
+            _ => None,
+        };
+        let good = number.filter(|number| (low..=high).contains(number));
+        if good.is_none() {
+            self.wrong_kind(key, value, &format!("a number from {low} to {high}"));
+        }
+        good
+    }
+
     /// A list of strings.
     pub fn texts(&self, key: &'static str) -> Option<Vec<Located<&'a str>>> {
         let value = self.value(key)?;

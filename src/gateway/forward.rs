@@ -7,7 +7,7 @@ use super::Gateway;
 use super::outgoing::{Outgoing, Via, outgoing};
 use super::record::Record;
 use super::respond;
-use super::routes::Route;
+use super::routes::{Reach, Route};
 use super::verify::Admitted;
 use crate::dedup::{Answer, Denial, Failure, Lease};
 use crate::egress::{Exchange, ExchangeError};
@@ -18,6 +18,7 @@ use crate::telemetry::outcome::Outcome;
 pub async fn forward(
     gateway: Arc<Gateway>,
     route: Arc<Route>,
+    reach: Arc<Reach>,
     outgoing: Outgoing,
     lease: Option<Lease>,
     mut record: Record,
@@ -28,7 +29,7 @@ pub async fn forward(
     }
     let Outgoing { request, share } = outgoing;
     record.forwarding();
-    let exchanged = route.pool.exchange(request, source.upstream.timeout).await;
+    let exchanged = reach.pool.exchange(request, reach.upstream.timeout).await;
     record.answered(&route.metrics);
     drop(share);
     let outcome = outcome_of(&exchanged);
@@ -62,6 +63,7 @@ pub enum Asked {
 pub async fn ask_and_forward(
     gateway: Arc<Gateway>,
     route: Arc<Route>,
+    reach: Arc<Reach>,
     admitted: Admitted,
     via: Via,
     claimed: Lease,
@@ -75,8 +77,8 @@ pub async fn ask_and_forward(
         Ok(lease) => lease,
         Err(denial) => return Asked::Denied(denial, record),
     };
-    let outgoing = outgoing(source, admitted, via, lease.possible_duplicate);
-    Asked::Forwarded(forward(gateway, route, outgoing, Some(lease), record).await)
+    let outgoing = outgoing(source, &reach.upstream, admitted, via, lease.possible_duplicate);
+    Asked::Forwarded(forward(gateway, route, reach, outgoing, Some(lease), record).await)
 }
 
 fn outcome_of(exchanged: &Result<Exchange, ExchangeError>) -> Outcome {

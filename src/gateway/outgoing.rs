@@ -12,7 +12,9 @@ use super::Connection;
 use super::receive::{Received, Share};
 use super::source::{Source, Upstream};
 use super::verify::Admitted;
+use crate::delivery::destination::write_headers;
 use crate::signature::encoding::encode_hex;
+use crate::store::Message;
 
 const SOURCE: HeaderName = HeaderName::from_static("hookward-source");
 const VERIFIED: HeaderName = HeaderName::from_static("hookward-verified");
@@ -95,8 +97,43 @@ pub struct Outgoing {
 }
 
 /// The upstream's request for an admitted one.
-pub fn outgoing(source: &Source, admitted: Admitted, via: Via, possible_duplicate: bool) -> Outgoing {
-    let received = match admitted {
+pub fn outgoing(
+    source: &Source,
+    upstream: &Upstream,
+    admitted: Admitted,
+    via: Via,
+    possible_duplicate: bool,
+) -> Outgoing {
+    let Received { mut parts, body, share, .. } = told(source, admitted, via);
+    if possible_duplicate {
+        parts.headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
+    }
+    parts.headers.insert(HOST, upstream.host.clone());
+    parts.uri = target(upstream, parts.uri.query());
+    parts.version = http::Version::HTTP_11;
+    parts.extensions.clear();
+    // Said also of an empty body, which hyper would leave out.
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Outgoing { request: Request::from_parts(parts, Full::new(body)), share }
+}
+
+/// What is stored of an admitted request: all that its upstreams get, whichever they are. The share of the budget is
+/// held until it is stored.
+pub fn kept(source: &Source, admitted: Admitted, via: Via) -> (Message, Share) {
+    let Received { mut parts, body, share, .. } = told(source, admitted, via);
+    parts.headers.remove(HOST);
+    let message = Message {
+        method: parts.method.as_str().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: write_headers(&parts.headers),
+        body,
+    };
+    (message, share)
+}
+
+/// The request with what is said of it, and without what is not for an upstream.
+fn told(source: &Source, admitted: Admitted, via: Via) -> Received {
+    match admitted {
         Admitted::Verified(verified) => {
             let (mut received, verified_by, event_id) = verified.into_parts();
             prepare(&mut received, source, via);
@@ -104,9 +141,6 @@ pub fn outgoing(source: &Source, admitted: Admitted, via: Via, possible_duplicat
             headers.insert(VERIFIED, verified_by);
             if let Some(event_id) = event_id {
                 headers.insert(EVENT_ID, event_id);
-            }
-            if possible_duplicate {
-                headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
             }
             received
         }
@@ -117,14 +151,7 @@ pub fn outgoing(source: &Source, admitted: Admitted, via: Via, possible_duplicat
             received.parts.headers.insert(REJECTION, reason);
             received
         }
-    };
-    let Received { mut parts, body, share, .. } = received;
-    parts.uri = target(&source.upstream, parts.uri.query());
-    parts.version = http::Version::HTTP_11;
-    parts.extensions.clear();
-    // Said also of an empty body, which hyper would leave out.
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Outgoing { request: Request::from_parts(parts, Full::new(body)), share }
+    }
 }
 
 /// The upstream's own path with the request's query, verbatim.
@@ -140,7 +167,6 @@ fn target(upstream: &Upstream, query: Option<&str>) -> Uri {
 fn prepare(received: &mut Received, source: &Source, via: Via) {
     let headers = &mut received.parts.headers;
     drop_headers(headers, |name| is_hop_by_hop(name.as_str()) || is_ours(name.as_str()) || source.drops(name));
-    headers.insert(HOST, source.upstream.host.clone());
     headers.insert(SOURCE, source.name_header.clone());
     headers.insert(X_FORWARDED_FOR, via.client);
     headers.insert(X_FORWARDED_PROTO, via.proto);

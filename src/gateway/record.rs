@@ -111,6 +111,11 @@ impl Record {
         }
     }
 
+    /// Why it could not be stored.
+    pub fn not_stored(&mut self, error: String) {
+        self.error = Some(error);
+    }
+
     /// Why the upstream did not answer.
     pub fn failed(&mut self, error: Option<&ExchangeError>) {
         self.error = error.map(|error| match std::error::Error::source(error) {
@@ -138,6 +143,7 @@ impl Record {
                 }
             }
             Outcome::Refused | Outcome::Unreachable | Outcome::Timeout => self.write_failed(outcome, status, took),
+            Outcome::StoreDown => self.write_not_stored(outcome, status, took),
             _ => self.write(outcome, status, took),
         }
     }
@@ -193,6 +199,20 @@ impl Record {
             upstream_ms = self.upstream_ms(),
             error = self.error.as_deref(),
             "Upstream did not take webhook, its sender should try again"
+        );
+    }
+
+    fn write_not_stored(&self, outcome: Outcome, status: StatusCode, took: Duration) {
+        warn!(
+            source.name = self.source_name(),
+            outcome = outcome.as_str(),
+            reason = outcome.reason(),
+            status = status.as_u16(),
+            client.address = %self.client,
+            event.id = self.event_id(),
+            duration_ms = millis(took),
+            error = self.error.as_deref(),
+            "Webhook was not taken, since a store cannot be asked: its sender should try again"
         );
     }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Settings;
-use super::source::Source;
+use super::keep::Keeper;
+use super::source::{Mode, Source, Upstream};
 use crate::egress::Pool;
 use crate::rejection::Rejection;
 use crate::telemetry::metrics::{Metrics, SourceMetrics};
@@ -18,21 +19,40 @@ pub struct Routes {
     pub nowhere: Arc<SourceMetrics>,
 }
 
-/// A source, with this worker's connections to its upstream.
+/// A source, and the way that its events go.
 #[derive(Debug)]
 pub struct Route {
     pub source: Arc<Source>,
-    pub pool: Pool,
+    pub way: Way,
     pub metrics: Arc<SourceMetrics>,
+}
+
+/// Where genuine events go.
+#[derive(Debug)]
+pub enum Way {
+    Forward(Arc<Reach>),
+    Keep(Arc<Keeper>),
+}
+
+/// An upstream, with this worker's connections to it.
+#[derive(Debug)]
+pub struct Reach {
+    pub upstream: Upstream,
+    pub pool: Pool,
 }
 
 impl Routes {
     /// The routes of these settings, without connections yet.
-    pub fn new(settings: Arc<Settings>, metrics: &Metrics) -> Arc<Self> {
+    pub fn new(settings: Arc<Settings>, metrics: &Metrics, keeper: Option<&Arc<Keeper>>) -> Arc<Self> {
         let route = |source: &Arc<Source>| {
-            let upstream = &source.upstream;
-            let pool = Pool::new(upstream.url.target.clone(), upstream.roots.clone(), upstream.connect_timeout);
-            let route = Route { source: Arc::clone(source), pool, metrics: metrics.source(&source.name) };
+            let way = match (&source.mode, keeper) {
+                (Mode::Proxy(upstream), _) => {
+                    Way::Forward(Arc::new(Reach { upstream: upstream.clone(), pool: upstream.pool() }))
+                }
+                (Mode::Store { .. }, Some(keeper)) => Way::Keep(Arc::clone(keeper)),
+                (Mode::Store { .. }, None) => unreachable!("a configuration with mode = \"store\" has a [store]"),
+            };
+            let route = Route { source: Arc::clone(source), way, metrics: metrics.source(&source.name) };
             (source.path.clone(), Arc::new(route))
         };
         let by_path = settings.sources.iter().map(route).collect();

@@ -18,7 +18,8 @@ pub use super::outgoing::REWRITING;
 use super::outgoing::Via;
 use super::receive::Received;
 use crate::dedup::StoreDown;
-use crate::egress::{Roots, Url};
+use crate::delivery::schedule::Schedule;
+use crate::egress::{Pool, Roots, Url};
 use crate::rejection::Rejection;
 use crate::signature::json::Pointer;
 use crate::signature::profile::{Challenge, DedupPolicy};
@@ -60,7 +61,9 @@ pub struct Source {
     pub wait: Duration,
     /// What its requests get while the dedup store cannot be asked.
     pub store_down: StoreDown,
-    pub upstream: Upstream,
+    pub mode: Mode,
+    /// Headers that are passed on although frameworks let a client rewrite the request by them.
+    pub pass_headers: Vec<HeaderName>,
     /// `hookward-verified`, by the place of the key that matched.
     pub verified_by: Vec<HeaderValue>,
     /// What was made of the documents that have the provider's keys.
@@ -101,8 +104,23 @@ pub enum Proof {
     Elsewhere(Scheme),
 }
 
-/// The operator's service that a source's messages go to.
+/// What is done with a genuine event.
 #[derive(Debug)]
+pub enum Mode {
+    /// It is forwarded while its sender waits, who gets the upstream's answer.
+    Proxy(Upstream),
+    /// It is acknowledged once it is stored, and delivered after, to each upstream for itself.
+    Store {
+        /// At least one.
+        upstreams: Vec<Upstream>,
+        schedule: Schedule,
+        /// Attempts at once, for each upstream.
+        max_in_flight: usize,
+    },
+}
+
+/// The operator's service that a source's messages go to.
+#[derive(Debug, Clone)]
 pub struct Upstream {
     pub url: Url,
     /// Its path as a request's target, made once.
@@ -112,8 +130,13 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// From forwarding to the end of the answer, connecting included.
     pub timeout: Duration,
-    /// Headers that are passed on although frameworks let a client rewrite the request by them.
-    pub pass_headers: Vec<HeaderName>,
+}
+
+impl Upstream {
+    /// A pool of connections to it, empty yet.
+    pub fn pool(&self) -> Pool {
+        Pool::new(self.url.target.clone(), self.roots.clone(), self.connect_timeout)
+    }
 }
 
 /// The schemes of an `Authorization` header that a source may require.
@@ -173,7 +196,20 @@ impl Authorization {
     }
 }
 
+impl Mode {
+    /// The words of the configuration.
+    pub const WORDS: [(&'static str, bool); 2] = [("proxy", false), ("store", true)];
+}
+
 impl Source {
+    /// Where its events go; more than one only where they are stored.
+    pub fn upstreams(&self) -> &[Upstream] {
+        match &self.mode {
+            Mode::Proxy(upstream) => std::slice::from_ref(upstream),
+            Mode::Store { upstreams, .. } => upstreams,
+        }
+    }
+
     /// What the head claims of its signature, or what it alone can be refused for: no byte of a body is read in vain.
     ///
     /// # Errors
@@ -240,7 +276,7 @@ impl Source {
     /// lets a client rewrite the request.
     pub fn drops(&self, name: &HeaderName) -> bool {
         (*name == AUTHORIZATION && self.authorization.as_ref().is_some_and(|authorization| !authorization.pass))
-            || (REWRITING.contains(name) && !self.upstream.pass_headers.contains(name))
+            || (REWRITING.contains(name) && !self.pass_headers.contains(name))
     }
 
     /// What a duplicate and a challenge are answered.

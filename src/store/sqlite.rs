@@ -3,7 +3,7 @@
 mod lists;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,18 +19,16 @@ use crate::dedup::sqlite::{Remembered, remember, sweep};
 #[derive(Debug)]
 pub struct SqliteStore {
     database: Arc<Sqlite>,
+    /// True until the first look: whatever is leased then was leased by a process that is gone.
+    fresh: AtomicBool,
     /// Which part of the dedup keys is swept next.
     slice: AtomicU8,
 }
 
 impl SqliteStore {
-    /// The store in `database`. Whatever was leased there waits again: nobody else can have it.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub async fn open(database: Arc<Sqlite>) -> std::result::Result<Self, StoreError> {
-        database.write(Durability::Process, |c| end_leases(c, UnixMillis(i64::MAX))).await?;
-        Ok(Self { database, slice: AtomicU8::new(0) })
+    /// The store in `database`, which nobody else has.
+    pub fn new(database: Arc<Sqlite>) -> Self {
+        Self { database, fresh: AtomicBool::new(true), slice: AtomicU8::new(0) }
     }
 
     pub(super) async fn accept(&self, event: NewEvent) -> std::result::Result<Accepted, StoreError> {
@@ -38,15 +36,20 @@ impl SqliteStore {
     }
 
     pub(super) async fn waiting(&self, now: UnixMillis) -> std::result::Result<Vec<Waiting>, StoreError> {
-        let (ended, waiting) = self.database.read(move |c| Ok((has_ended_leases(c, now)?, waiting(c)?))).await?;
+        let fresh = self.fresh.load(Ordering::Relaxed);
+        let ended_by = if fresh { UnixMillis(i64::MAX) } else { now };
+        let (ended, waiting) = self.database.read(move |c| Ok((has_ended_leases(c, ended_by)?, waiting(c)?))).await?;
         if !ended {
+            self.fresh.store(false, Ordering::Relaxed);
             return Ok(waiting);
         }
         let again = move |c: &Connection| {
-            end_leases(c, now)?;
+            end_leases(c, ended_by, now)?;
             self::waiting(c)
         };
-        self.database.write(Durability::Process, again).await
+        let waiting = self.database.write(Durability::Process, again).await?;
+        self.fresh.store(false, Ordering::Relaxed);
+        Ok(waiting)
     }
 
     pub(super) async fn lease(
@@ -135,11 +138,11 @@ fn has_ended_leases(connection: &Connection, now: UnixMillis) -> Result<bool> {
     connection.prepare_cached(sql)?.query_row([now.0], |row| row.get(0))
 }
 
-/// Nobody knows how far the attempts got whose leases ended by `now`.
-fn end_leases(connection: &Connection, now: UnixMillis) -> Result<usize> {
-    let sql = "UPDATE deliveries SET state = 0, due_at = min(due_at, ?1), lease_token = NULL, possible_duplicate = 1 \
+/// Nobody knows how far the attempts got whose leases ended.
+fn end_leases(connection: &Connection, ended_by: UnixMillis, now: UnixMillis) -> Result<usize> {
+    let sql = "UPDATE deliveries SET state = 0, due_at = min(due_at, ?2), lease_token = NULL, possible_duplicate = 1 \
         WHERE state = 1 AND due_at <= ?1";
-    connection.prepare_cached(sql)?.execute([now.0])
+    connection.prepare_cached(sql)?.execute([ended_by.0, now.0])
 }
 
 /// Steps from destination to destination along the index, so that it costs the same whatever waits for each.

@@ -17,8 +17,10 @@ pub enum Outcome {
     SharedFailure,
     /// A copy that waited as long as it may.
     Busy,
-    /// The dedup store could not be asked, and the source fails closed.
+    /// A store that had to be asked could not be.
     StoreDown,
+    /// Stored, to be delivered after.
+    Stored,
     /// Forwarded, and the upstream took it.
     Forwarded,
     /// Forwarded, and the upstream did not take it.
@@ -38,6 +40,7 @@ impl Outcome {
             Self::Duplicate | Self::SharedSuccess | Self::SharedFailure => "duplicate",
             Self::Busy => "busy",
             Self::StoreDown => "unavailable",
+            Self::Stored => "stored",
             Self::Forwarded => "forwarded",
             Self::Refused | Self::Unreachable | Self::Timeout => "failed",
         }
@@ -54,7 +57,7 @@ impl Outcome {
             Self::Refused => Some("upstream_status"),
             Self::Unreachable => Some("upstream_unreachable"),
             Self::Timeout => Some("upstream_timeout"),
-            Self::Challenge | Self::Duplicate | Self::Forwarded => None,
+            Self::Challenge | Self::Duplicate | Self::Stored | Self::Forwarded => None,
         }
     }
 
@@ -67,6 +70,7 @@ impl Outcome {
             Self::SharedFailure,
             Self::Busy,
             Self::StoreDown,
+            Self::Stored,
             Self::Forwarded,
             Self::Refused,
             Self::Unreachable,
@@ -85,10 +89,11 @@ impl Outcome {
             Self::SharedFailure => after + 3,
             Self::Busy => after + 4,
             Self::StoreDown => after + 5,
-            Self::Forwarded => after + 6,
-            Self::Refused => after + 7,
-            Self::Unreachable => after + 8,
-            Self::Timeout => after + 9,
+            Self::Stored => after + 6,
+            Self::Forwarded => after + 7,
+            Self::Refused => after + 8,
+            Self::Unreachable => after + 9,
+            Self::Timeout => after + 10,
         }
     }
 }

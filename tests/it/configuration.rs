@@ -10,8 +10,10 @@ use crate::support::child::{file, hookward};
 
 const GOOD: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\n[[source]]\nname = \"stripe\"\npath = \"/in\"\nprovider = \"stripe\"\nsecrets = [{ env = \"SECRET\" }]\nallow = \"any\"\nupstream = \"http://127.0.0.1:1/\"\n";
 
+/// The example, with the one table that is commented out put in force.
 fn example() -> String {
-    std::fs::read_to_string("config.example.toml").expect("the example")
+    let text = std::fs::read_to_string("config.example.toml").expect("the example");
+    text.replace("\n# [store]\n", "\n[store]\n").replace("\n# url = ", "\nurl = ")
 }
 
 fn effective(text: &str) -> String {
@@ -42,7 +44,7 @@ fn keys(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn the_example_shows_every_key_that_the_program_reads() {
     let known = hookward::config::known_keys();
     let shown = keys(&example());
-    for table in ["gateway", "source", "dedup", "admin", "log"] {
+    for table in ["gateway", "source", "dedup", "store", "delivery", "admin", "log"] {
         let known: BTreeSet<String> = known[table].iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(shown.get(table), Some(&known), "[{table}]");
     }

@@ -1,0 +1,111 @@
+//! Stores an event and what is owed of it, so that its sender need not wait for anybody else.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::Gateway;
+use super::outgoing::{Via, kept};
+use super::record::Record;
+use super::respond::{self, Reply};
+use super::routes::Route;
+use super::source::{Mode, Source, Upstream};
+use super::verify::Admitted;
+use crate::delivery::Deliveries;
+use crate::delivery::destination::{Destination, Destinations};
+use crate::store::{Accepted, Id, NewEvent, Remember, Store};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outcome::Outcome;
+
+/// Where events are stored, and who delivers them.
+#[derive(Debug)]
+pub struct Keeper {
+    pub store: Arc<Store>,
+    pub deliveries: Arc<Deliveries>,
+}
+
+/// Stores one event with its deliveries under its dedup key, and acknowledges. Nothing is acknowledged that is not on
+/// the disk: where the store fails or takes too long the sender is asked to come back.
+pub async fn keep(
+    gateway: Arc<Gateway>,
+    keeper: Arc<Keeper>,
+    route: Arc<Route>,
+    admitted: Admitted,
+    via: Via,
+    mut record: Record,
+) -> Reply {
+    let source = &route.source;
+    let (claim, event_id) = match &admitted {
+        Admitted::Verified(verified) => {
+            let shown = verified.event_id().and_then(|id| id.to_str().ok());
+            (verified.claim(), shown.map(str::to_owned))
+        }
+        Admitted::Shadowed(_) => (None, None),
+    };
+    let remember = claim.zip(source.dedup.as_ref()).map(|(keys, policy)| Remember { keys, ttl: policy.ttl });
+    let (message, share) = kept(source, admitted, via);
+    let accepted_at = gateway.clock.millis();
+    let destinations: Vec<Arc<str>> = source.upstreams().iter().map(|upstream| name(source, upstream)).collect();
+    let event = NewEvent {
+        id: Id::new(accepted_at),
+        source: source.name.clone(),
+        event_id,
+        accepted_at,
+        message,
+        remember,
+        destinations: destinations.clone(),
+    };
+    let accepted = timeout(source.wait, keeper.store.accept(event)).await;
+    drop(share);
+    let outcome = match accepted {
+        Ok(Ok(Accepted::New)) => {
+            keeper.deliveries.wake(&destinations);
+            Outcome::Stored
+        }
+        Ok(Ok(Accepted::Duplicate { conflict })) => {
+            if conflict {
+                route.metrics.conflicts.inc();
+                record.conflict();
+            }
+            Outcome::Duplicate
+        }
+        Ok(Err(error)) => return not_stored(&mut record, error.to_string()),
+        // It may be stored all the same: then the sender's retry is a duplicate of it.
+        Err(_) => return not_stored(&mut record, "the store did not answer in time".into()),
+    };
+    let reply = respond::accepted(source);
+    record.finish(outcome, reply.status(), None);
+    reply
+}
+
+fn not_stored(record: &mut Record, error: String) -> Reply {
+    record.not_stored(error);
+    let reply = respond::busy();
+    record.finish(Outcome::StoreDown, reply.status(), None);
+    reply
+}
+
+/// Every upstream of the sources that store their events.
+pub fn destinations(sources: &[Arc<Source>], metrics: &Metrics) -> Destinations {
+    let of_source = |source: &Arc<Source>| {
+        let Mode::Store { upstreams, schedule, max_in_flight } = &source.mode else { return Vec::new() };
+        let metrics = metrics.deliveries(&source.name);
+        let destination = |upstream: &Upstream| Destination {
+            name: name(source, upstream),
+            source: source.name.clone(),
+            url: upstream.url.clone(),
+            pool: upstream.pool(),
+            timeout: upstream.timeout,
+            schedule: schedule.clone(),
+            limit: *max_in_flight,
+            metrics: Arc::clone(&metrics),
+        };
+        upstreams.iter().map(destination).collect()
+    };
+    Destinations::new(sources.iter().flat_map(of_source))
+}
+
+/// By which deliveries know an upstream in the store: the source's name and the URL.
+fn name(source: &Source, upstream: &Upstream) -> Arc<str> {
+    format!("{} {}", source.name, upstream.url).into()
+}
