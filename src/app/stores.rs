@@ -32,7 +32,7 @@ impl Stores {
     pub fn dedup(&mut self, config: &DedupConfig, clock: &Clock) -> Result<Dedup, StartError> {
         let remote = match &config.store {
             DedupStore::Memory => return Ok(Dedup::Memory(Memory::new(config.max_entries))),
-            DedupStore::Redis(url) => Remote::Redis(Redis::new(url, &config.prefix)),
+            DedupStore::Redis(url) => Remote::Redis(Box::new(Redis::new(url, &config.prefix))),
             DedupStore::Database(DatabaseUrl::Sqlite(path)) => Remote::Sqlite(SqliteDedup::new(self.file(path)?)),
             DedupStore::Database(DatabaseUrl::Postgres(url)) => {
                 Remote::Postgres(PostgresDedup::new(&self.server(url, config.timeout)?))

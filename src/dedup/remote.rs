@@ -18,7 +18,7 @@ use crate::database::{StoreError, postgres, sqlite};
 pub enum Remote {
     Sqlite(SqliteDedup),
     Postgres(PostgresDedup),
-    Redis(Redis),
+    Redis(Box<Redis>),
 }
 
 /// A shared store's answer to a claim.

@@ -45,7 +45,7 @@ impl Subject {
 
     async fn redis(test: &str) -> Self {
         let url = RedisUrl::parse(&shared_redis().url()).expect("a URL");
-        Self::connected(Remote::Redis(Redis::new(&url, test))).await
+        Self::connected(Remote::Redis(Box::new(Redis::new(&url, test)))).await
     }
 
     async fn sqlite(_: &str) -> Self {
