@@ -26,7 +26,6 @@ use environment::Environment;
 
 pub use sidecar::Sidecar;
 pub use stores::{DedupConfig, DedupStore, DeliveryConfig, StoreConfig};
-pub use warnings::replay_window;
 
 /// The program as its operator wants it.
 #[derive(Debug)]
@@ -47,6 +46,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What the operator should know, and nothing refuses.
     pub warnings: Vec<Fault>,
+    /// What to know of each source, by its name.
+    pub about: Vec<(String, String)>,
     /// The same in the configuration's own words, defaults filled in, secrets masked.
     pub effective: String,
 }
@@ -112,8 +113,12 @@ impl Config {
             admin,
             log,
             warnings,
+            about: Vec::new(),
             effective: String::new(),
         };
+        for (source, described) in config.gateway.sources.iter().zip(&described) {
+            config.about.extend(described.about.iter().map(|line| (source.name.clone(), line.clone())));
+        }
         config.effective = effective::render(&config, tls.as_deref(), &described);
         Some(config)
     }

@@ -35,9 +35,6 @@ const POLL: Duration = Duration::from_secs(1);
 /// What an attempt may take beyond its destination's timeout before its lease ends: for writing down what came of it.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
-/// A destination that is busy is asked for again once a part of its limit is free, so that leases come in batches.
-const BATCHES_PER_LIMIT: usize = 4;
-
 /// Delivers what is in a store.
 #[derive(Debug)]
 pub struct Deliveries {
@@ -200,11 +197,13 @@ impl Worker {
         for (_, name) in due {
             // What the configuration no longer knows waits until it does.
             let Some(destination) = destinations.find(name) else { continue };
-            let known = self.health.get(&destination.name);
-            let room = known.map_or(destination.limit, |health| health.room(destination.limit, monotonic)).min(left);
-            let probing = known.is_some_and(Health::is_open);
-            let least = if probing { 1 } else { (destination.limit / BATCHES_PER_LIMIT).clamp(1, left.max(1)) };
-            if room >= least {
+            let room = match self.health.get(&destination.name) {
+                Some(health) => health.room_for_batch(destination.limit, monotonic),
+                None => Health::default().room(destination.limit, monotonic),
+            };
+            // Nobody takes more than half of what is left, so that there is something left for everybody.
+            let room = room.min(left.div_ceil(2));
+            if room > 0 {
                 rooms.push(Room { destination: Arc::clone(name), deliveries: room });
                 left -= room;
             }
@@ -265,9 +264,10 @@ impl Worker {
         Instant::now() + waits.min().unwrap_or(POLL).min(POLL)
     }
 
-    /// Forgets the health of those that are well, and counts those that are not.
+    /// Forgets the health of those that are gone, and counts those that are in trouble.
     fn look_at_health(&mut self) {
-        self.health.retain(|_, health| !health.is_new());
+        let destinations = self.deliveries.destinations();
+        self.health.retain(|name, health| destinations.find(name).is_some() || !health.is_idle());
         let open = self.health.values().filter(|health| health.is_open()).count();
         self.deliveries.metrics.circuits_open.set(open.try_into().unwrap_or(i64::MAX));
     }

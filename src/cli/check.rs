@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::origin::{load_file, with_line};
 use super::print;
-use crate::config::replay_window;
 
 /// Prints what there is to say. 0 if the file is good, 78 if it is not.
 pub fn run(path: Option<PathBuf>) -> u8 {
@@ -17,8 +16,8 @@ pub fn run(path: Option<PathBuf>) -> u8 {
     for warning in &config.warnings {
         print(&format!("warning: {}", with_line(warning, &lines)));
     }
-    for source in &config.gateway.sources {
-        print(&format!("source \"{}\": {}\n", source.name, replay_window(source)));
+    for (source, line) in &config.about {
+        print(&format!("source \"{source}\": {line}\n"));
     }
     let name = origin.path().map(|path| path.display().to_string()).unwrap_or_default();
     let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });

@@ -33,6 +33,8 @@ pub struct Described {
     pub ca_file: Option<String>,
     /// The operator's own `signature`, `timestamp` and `event`, as written.
     pub scheme: Vec<String>,
+    /// What `hookward check` says of it.
+    pub about: Vec<String>,
 }
 
 /// From here on, faults of this table name the source.
@@ -105,7 +107,7 @@ pub fn read(
     dedup.missing_id = missing_id.unwrap_or(dedup.missing_id);
     dedup.replay_guard = replay_guard.unwrap_or(dedup.replay_guard);
     let provider = preset.map_or(CUSTOM, |preset| preset.slug.as_str());
-    let described = Described {
+    let mut described = Described {
         secrets: named.iter().map(describe).collect(),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
         ca_file,
@@ -113,6 +115,7 @@ pub fn read(
             .into_iter()
             .filter_map(|key| Some(format!("{key} = {}", reader.value(key)?.to_toml())))
             .collect(),
+        about: Vec::new(),
     };
     let authorization = authorization.map(|(authorization, _)| authorization);
     let proof = read_proof(reader, &profile, Keys { named, params, max_body }, &allow, authorization.as_ref());
@@ -165,6 +168,7 @@ pub fn read(
         pass_headers,
     };
     warnings.extend(warnings::of_source(reader, &source, &profile, settings));
+    described.about = warnings::about(&source, &profile);
     Some((source, described))
 }
 

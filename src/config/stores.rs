@@ -115,7 +115,7 @@ impl StoreConfig {
 
 impl DeliveryConfig {
     pub fn read(reader: Option<Reader<'_>>) -> Self {
-        let mut config = Self { max_in_flight: 256 };
+        let mut config = Self { max_in_flight: 512 };
         if let Some(reader) = reader {
             config.max_in_flight = count(&reader, "max_in_flight", 100_000).unwrap_or(config.max_in_flight);
             reader.finish();

@@ -97,8 +97,37 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
     warnings
 }
 
-/// One line on how long a captured request of this source could be sent again, for `hookward check`.
-pub fn replay_window(source: &Source) -> String {
+/// What `hookward check` says of a source, a line each: how long a captured request could be sent again, how long its
+/// provider tries again, and how long we do.
+pub fn about(source: &Source, profile: &Profile) -> Vec<String> {
+    let mut lines = vec![replay_window(source)];
+    let remembered = source.dedup.as_ref().map(|policy| policy.ttl);
+    lines.push(match (profile.delivery.retry_span, remembered) {
+        (Some(span), Some(ttl)) if span <= ttl => format!(
+            "the provider tries again for {}, within the {} that events are remembered",
+            format_duration(span),
+            format_duration(ttl)
+        ),
+        (Some(span), _) => format!("the provider tries again for {}", format_duration(span)),
+        (None, Some(ttl)) => format!(
+            "how long the provider tries again is not known; events are remembered for {}",
+            format_duration(ttl)
+        ),
+        (None, None) => "how long the provider tries again is not known".to_owned(),
+    });
+    if let Mode::Store { upstreams, schedule, .. } = &source.mode {
+        let to =
+            if upstreams.len() == 1 { String::new() } else { format!(" to each of {} upstreams", upstreams.len()) };
+        lines.push(format!(
+            "events are answered once they are stored; delivery{to} is tried for {}, and then is a dead letter",
+            format_duration(schedule.span())
+        ));
+    }
+    lines
+}
+
+/// How long a captured request of this source could be sent again.
+fn replay_window(source: &Source) -> String {
     let scheme = match &source.proof {
         Proof::Signature(verifier) => verifier.scheme(),
         Proof::Elsewhere(_) => return "nothing is signed: only addresses and credentials keep strangers out".into(),

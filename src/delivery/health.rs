@@ -1,12 +1,21 @@
 //! How a destination is doing: how much it gets at once, and whether it is left alone for a while.
 //!
 //! Closed until it fails many times in a row; then open, which means that nothing is leased for it; after a while one
-//! probe; and when that succeeds, twice as much each time until it has its whole limit again.
+//! probe; and when that succeeds, twice as much each time until it has its whole limit again. One of which nothing is
+//! known begins with a few attempts and grows in the same way, so that one that never answers holds few of them.
 
 use std::time::Duration;
 
 /// So many failures in a row open the circuit.
 const FAILURES_TO_OPEN: u32 = 10;
+
+/// What one gets at once of which nothing is known, and one that has just come back.
+const FIRST_RAMP: usize = 8;
+const PROBED_RAMP: usize = 2;
+
+/// Of what it gets at once, how many batches that is, and how large one is at most.
+const BATCHES_AT_ONCE: usize = 4;
+const BATCH: usize = 4;
 
 /// The first pause, doubled each time the probe fails, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +33,12 @@ enum Circuit {
     Closed {
         /// In a row.
         failures: u32,
+        /// So many open it.
+        patience: u32,
+        /// What it gets at once, up to its limit.
+        ramp: usize,
+        /// Since the ramp last grew.
+        successes: usize,
     },
     Open {
         until: Duration,
@@ -31,11 +46,6 @@ enum Circuit {
     },
     Probing {
         pause: Duration,
-    },
-    Ramping {
-        limit: usize,
-        /// At this limit.
-        successes: usize,
     },
 }
 
@@ -52,20 +62,27 @@ pub enum Sign {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { circuit: Circuit::Closed { failures: 0 }, in_flight: 0 }
+        let circuit = Circuit::Closed { failures: 0, patience: FAILURES_TO_OPEN, ramp: FIRST_RAMP, successes: 0 };
+        Self { circuit, in_flight: 0 }
     }
 }
 
 impl Health {
     /// How many more attempts may begin `now`, of `limit` at once.
     pub fn room(&self, limit: usize, now: Duration) -> usize {
-        let limit = match self.circuit {
-            Circuit::Closed { .. } => limit,
-            Circuit::Ramping { limit: ramp, .. } => ramp.min(limit),
-            Circuit::Open { until, .. } if until <= now => return 1,
-            Circuit::Open { .. } | Circuit::Probing { .. } => 0,
-        };
-        limit.saturating_sub(self.in_flight)
+        match self.circuit {
+            Circuit::Closed { ramp, .. } => ramp.min(limit).saturating_sub(self.in_flight),
+            Circuit::Open { until, .. } => usize::from(until <= now),
+            Circuit::Probing { .. } => 0,
+        }
+    }
+
+    /// The same, where it is worth while to ask the store: where a busy one has room for a few, so that leases come in
+    /// batches.
+    pub fn room_for_batch(&self, limit: usize, now: Duration) -> usize {
+        let room = self.room(limit, now);
+        let least = ((room + self.in_flight) / BATCHES_AT_ONCE).clamp(1, BATCH);
+        if room < least { 0 } else { room }
     }
 
     /// When there will be room, where only time is in the way.
@@ -81,9 +98,9 @@ impl Health {
         matches!(self.circuit, Circuit::Open { .. } | Circuit::Probing { .. })
     }
 
-    /// True if nothing is known of it that a new one would not know.
-    pub fn is_new(&self) -> bool {
-        self.in_flight == 0 && self.circuit == Circuit::Closed { failures: 0 }
+    /// True if no attempt is under way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0
     }
 
     /// An attempt begins.
@@ -99,23 +116,34 @@ impl Health {
         self.in_flight = self.in_flight.saturating_sub(1);
         let open = |pause: Duration| Circuit::Open { until: now + pause.mul_f64(1.0 + chance / 4.0), pause };
         self.circuit = match (self.circuit, sign) {
-            (Circuit::Closed { failures }, Sign::Trouble) if failures + 1 >= FAILURES_TO_OPEN => open(FIRST_PAUSE),
-            (Circuit::Closed { failures }, Sign::Trouble) => Circuit::Closed { failures: failures + 1 },
-            (Circuit::Closed { .. }, Sign::Well) => Circuit::Closed { failures: 0 },
-            (Circuit::Probing { .. }, Sign::Well) => Circuit::Ramping { limit: 2, successes: 0 },
+            (Circuit::Closed { failures, patience, .. }, Sign::Trouble) if failures + 1 >= patience => {
+                open(FIRST_PAUSE)
+            }
+            (Circuit::Closed { failures, patience, ramp, successes }, Sign::Trouble) => {
+                Circuit::Closed { failures: failures + 1, patience, ramp, successes }
+            }
+            (Circuit::Closed { patience, ramp, successes, .. }, Sign::Well) => grown(patience, ramp, successes, limit),
+            (Circuit::Probing { .. }, Sign::Well) => {
+                Circuit::Closed { failures: 0, patience: 1, ramp: PROBED_RAMP, successes: 0 }
+            }
             (Circuit::Probing { pause }, Sign::Trouble) => open((pause * 2).min(LONGEST_PAUSE)),
             // The probe said nothing: another one, after the same pause.
             (Circuit::Probing { pause }, Sign::Unknown) => open(pause),
-            (Circuit::Ramping { limit: ramp, successes }, Sign::Well) if successes + 1 >= ramp => match ramp * 2 {
-                grown if grown >= limit => Circuit::Closed { failures: 0 },
-                grown => Circuit::Ramping { limit: grown, successes: 0 },
-            },
-            (Circuit::Ramping { limit, successes }, Sign::Well) => Circuit::Ramping { limit, successes: successes + 1 },
-            (Circuit::Ramping { .. }, Sign::Trouble) => open(FIRST_PAUSE),
             // What began before the circuit opened changes nothing any more.
             (circuit @ Circuit::Open { .. }, _) | (circuit, Sign::Unknown) => circuit,
         };
     }
+}
+
+/// After one more success: as many successes as it gets at once let it get twice as much.
+fn grown(patience: u32, ramp: usize, successes: usize, limit: usize) -> Circuit {
+    if ramp >= limit {
+        return Circuit::Closed { failures: 0, patience: FAILURES_TO_OPEN, ramp, successes: 0 };
+    }
+    if successes + 1 < ramp {
+        return Circuit::Closed { failures: 0, patience, ramp, successes: successes + 1 };
+    }
+    Circuit::Closed { failures: 0, patience, ramp: (2 * ramp).min(limit), successes: 0 }
 }
 
 #[cfg(test)]
@@ -140,6 +168,20 @@ mod tests {
             attempt(&mut health, Sign::Trouble, at(0.0));
         }
         health
+    }
+
+    #[test]
+    fn a_busy_one_is_asked_for_in_batches() {
+        let mut health = Health::default();
+        let rooms = |health: &Health| (health.room(64, at(0.0)), health.room_for_batch(64, at(0.0)));
+        (0..7).for_each(|_| health.begin());
+        assert_eq!(rooms(&health), (1, 0));
+        health.end(Sign::Well, 64, at(0.0), 0.0);
+        assert_eq!(rooms(&health), (2, 2));
+        let mut alone = Health::default();
+        assert_eq!(alone.room_for_batch(1, at(0.0)), 1, "one at a time is a batch too");
+        alone.begin();
+        assert_eq!(alone.room_for_batch(1, at(0.0)), 0);
     }
 
     #[test]
@@ -187,7 +229,25 @@ mod tests {
             rooms.push(health.room(LIMIT, at(2.0)));
         }
         assert_eq!(rooms, [2, 2, 4, 4, 4, 4, 8, 8]);
-        assert!(health.is_new());
+        attempt(&mut health, Sign::Trouble, at(2.0));
+        assert_eq!(health.room(LIMIT, at(2.0)), LIMIT, "it is as well as it was before");
+    }
+
+    #[test]
+    fn one_of_which_nothing_is_known_begins_with_little() {
+        let (mut health, limit) = (Health::default(), 64);
+        let room = |health: &Health| health.room(limit, at(0.0));
+        assert_eq!(room(&health), FIRST_RAMP);
+        for _ in 0..FIRST_RAMP {
+            health.begin();
+            health.end(Sign::Well, limit, at(0.0), 0.0);
+        }
+        assert_eq!(room(&health), 2 * FIRST_RAMP);
+        for _ in 0..200 {
+            health.begin();
+            health.end(Sign::Well, limit, at(0.0), 0.0);
+        }
+        assert_eq!(room(&health), limit);
     }
 
     #[test]
@@ -204,7 +264,7 @@ mod tests {
         for _ in 0..100 {
             attempt(&mut health, Sign::Unknown, at(0.0));
         }
-        assert!(health.is_new());
+        assert_eq!(health.room(LIMIT, at(0.0)), LIMIT);
         let mut health = opened();
         attempt(&mut health, Sign::Unknown, at(1.0));
         assert_eq!(health.room(LIMIT, at(2.0)), 1);
