@@ -63,9 +63,14 @@ pub fn read(
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
     let allow = read_allow(reader, preset);
     let stores = reader.choice("mode", &Mode::WORDS).unwrap_or(false);
+    let store_down = reader.choice("store_down", &StoreDown::WORDS).unwrap_or(StoreDown::FailClosed);
     if stores && !has_store {
         let text = "mode: \"store\" needs a [store], for example url = \"sqlite:/var/lib/hookward/hookward.db\"";
         reader.fault(reader.place_of("mode"), text);
+    }
+    if stores && store_down == StoreDown::FailOpen {
+        let text = "store_down: with mode = \"store\" there is nothing to fall back on, the provider has to try again";
+        reader.fault(reader.place_of("store_down"), text);
     }
     let urls = read_upstreams(reader, stores);
     let (roots, ca_file) = read_roots(reader, &urls);
@@ -92,7 +97,6 @@ pub fn read(
     let dedup_ttl = positive(reader, "dedup_ttl");
     let missing_id = reader.choice("missing_id", &MissingId::WORDS);
     let replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS);
-    let store_down = reader.choice("store_down", &StoreDown::WORDS).unwrap_or(StoreDown::FailClosed);
 
     let profile = profile?;
     let timeout = explicit_timeout.unwrap_or_else(|| default_timeout(profile.delivery.timeout));

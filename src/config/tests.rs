@@ -156,6 +156,7 @@ fn a_bad_way_of_delivering_says_so() {
         ("retry = { factor = 0.5 }", "retry: factor: 0.5 is not a number from 1 to 100"),
         ("retry = { initial = \"2h\", max = \"1h\" }", "retry: max: it is shorter than initial"),
         ("retry = { windw = \"1h\" }", "unknown key `windw`, did you mean `window`?"),
+        ("store_down = \"fail_open\"", "store_down: with mode = \"store\" there is nothing to fall back on"),
         ("max_in_flight = 0", "max_in_flight: 0 is not a whole number from 1"),
     ] {
         let found = faults(&storing(line));
