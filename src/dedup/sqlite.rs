@@ -90,9 +90,10 @@ impl SqliteDedup {
         })
     }
 
-    /// See [`super::Remote`]. Writes: a full disk can still be read.
+    /// See [`super::Remote`]. Writes a row that is no event's: a full disk can still be read.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.database.write(Durability::Process, |c| c.execute_batch("DELETE FROM dedup WHERE key = x''")).await
+        let write = |c: &Connection| c.execute("INSERT OR REPLACE INTO dedup VALUES (x'', 0, 0, random(), 0, 0)", []);
+        self.database.write(Durability::Process, write).await.map(|_| ())
     }
 
     /// Forgets what is over, in the next 256th part of the keys.
