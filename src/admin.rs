@@ -1,4 +1,8 @@
-//! The second listener, which strangers do not reach: metrics and health.
+//! The second listener, which strangers do not reach: metrics, health, and the API for operators.
+
+mod api;
+mod health;
+mod problem;
 
 use std::convert::Infallible;
 use std::io;
@@ -8,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,10 +24,9 @@ use tracing::{debug, warn};
 
 use crate::gateway::Gateway;
 
+pub use api::Api;
+
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// The admin listener, open and not yet answering.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl Admin {
     }
 
     /// Answers until the program ends.
-    pub async fn run(self, gateway: Arc<Gateway>, draining: Arc<AtomicBool>) {
+    pub async fn run(self, gateway: Arc<Gateway>, draining: Arc<AtomicBool>, api: Arc<Api>) {
         let listener = match TcpListener::from_std(self.listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -58,6 +61,7 @@ impl Admin {
                 return;
             }
         };
+        let pages = Arc::new(Pages { gateway, draining, api });
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -67,12 +71,9 @@ impl Admin {
                     continue;
                 }
             };
-            let (gateway, draining) = (Arc::clone(&gateway), Arc::clone(&draining));
+            let pages = Arc::clone(&pages);
             tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let reply = answer(&request, &gateway, draining.load(Ordering::Relaxed));
-                    async { Ok::<_, Infallible>(reply) }
-                });
+                let service = service_fn(|request| async { Ok::<_, Infallible>(pages.answer(request).await) });
                 let serving = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_TIMEOUT)
@@ -85,27 +86,22 @@ impl Admin {
     }
 }
 
-fn answer(request: &Request<Incoming>, gateway: &Gateway, draining: bool) -> Response<Full<Bytes>> {
-    let (status, kind, body) = match request.uri().path() {
-        "/livez" | "/readyz" | "/metrics" if request.method() != Method::GET => {
-            let mut reply = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".into());
-            reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-            return reply;
+/// What is answered from.
+struct Pages {
+    gateway: Arc<Gateway>,
+    draining: Arc<AtomicBool>,
+    api: Arc<Api>,
+}
+
+impl Pages {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        if path == "/api" || path.starts_with("/api/") {
+            self.api.answer(request).await
+        } else {
+            health::answer(&request, &self.gateway, self.draining.load(Ordering::Relaxed))
         }
-        "/livez" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/readyz" if draining => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
-        "/readyz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/metrics" => {
-            let metrics = &gateway.metrics;
-            metrics.buffered_bytes.set(gateway.buffered().try_into().unwrap_or(i64::MAX));
-            match metrics.render(gateway.dedup.stats()) {
-                Ok(text) => (StatusCode::OK, OPEN_METRICS, text),
-                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
-            }
-        }
-        _ => (StatusCode::NOT_FOUND, TEXT, "there are /livez, /readyz and /metrics\n".to_owned()),
-    };
-    reply(status, kind, body)
+    }
 }
 
 fn reply(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full<Bytes>> {

@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::admin::Admin;
+use crate::access::Tokens;
+use crate::admin::{Admin, Api};
 use crate::clock::Clock;
-use crate::config::{Config, DedupConfig, DeliveryConfig, StoreConfig};
+use crate::config::{AdminConfig, Config, DedupConfig, DeliveryConfig, StoreConfig};
 use crate::database::sqlite::OpenError;
 use crate::delivery::Deliveries;
 use crate::gateway::keep::{Keeper, destinations};
@@ -44,6 +45,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    api: Arc<Api>,
     drain: CancellationToken,
     draining: Arc<AtomicBool>,
     /// Each worker says here how it ended.
@@ -93,7 +95,7 @@ pub enum StartError {
 pub struct Plan {
     pub listen: SocketAddr,
     pub workers: usize,
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminConfig>,
     pub dedup: DedupConfig,
     pub store: Option<StoreConfig>,
     pub delivery: DeliveryConfig,
@@ -125,7 +127,9 @@ impl App {
         let gateway_at = |cause| StartError::Listen { listener: "gateway", address: plan.listen, cause };
         let listeners = server::bind(plan.listen, plan.workers).map_err(gateway_at)?;
         let address = listeners[0].local_addr().map_err(gateway_at)?;
-        let admin = plan.admin.map(|address| Admin::bind(address).map_err(|cause| (address, cause))).transpose();
+        let tokens = plan.admin.as_ref().map(|admin| admin.tokens.clone()).unwrap_or_default();
+        let admin =
+            plan.admin.map(|admin| Admin::bind(admin.listen).map_err(|cause| (admin.listen, cause))).transpose();
         let admin = admin.map_err(|(address, cause)| StartError::Listen { listener: "admin pages", address, cause })?;
 
         let background = Background::start().map_err(StartError::Worker)?;
@@ -165,17 +169,19 @@ impl App {
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map_err(StartError::Worker)?;
         }
         info!(listener = "gateway", address = %address, workers = plan.workers, "Listening");
+        let api = Api::new(None, tokens);
         let draining = Arc::new(AtomicBool::new(false));
         let admin_address = admin.as_ref().map(Admin::address);
         if let Some(admin) = admin {
             info!(listener = "admin", address = %admin.address(), "Listening");
-            tokio::spawn(admin.run(Arc::clone(&gateway), Arc::clone(&draining)));
+            tokio::spawn(admin.run(Arc::clone(&gateway), Arc::clone(&draining), Arc::clone(&api)));
         }
         let workers = plan.workers;
         Ok(Self {
             gateway,
             address,
             admin: admin_address,
+            api,
             drain,
             draining,
             ended,
@@ -198,6 +204,11 @@ impl App {
     /// The gateway itself.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// Puts other tokens of the admin API in force.
+    pub fn apply_tokens(&self, tokens: Tokens) {
+        self.api.apply(tokens);
     }
 
     /// Waits for a worker, or what delivers, to end, which none does unless it was told to.

@@ -3,6 +3,7 @@
 //! The only room that reads the environment. There is no validation step: what cannot be used is not built, and
 //! everything wrong with a file is found in one run.
 
+mod admin;
 mod effective;
 pub mod environment;
 mod gateway;
@@ -24,6 +25,7 @@ use crate::gateway::Settings;
 use crate::telemetry::logging::{Format, LEVELS};
 use environment::Environment;
 
+pub use admin::AdminConfig;
 pub use sidecar::Sidecar;
 pub use stores::{DedupConfig, DedupStore, DeliveryConfig, StoreConfig};
 
@@ -41,8 +43,8 @@ pub struct Config {
     /// Where events are kept; `None` where none are.
     pub store: Option<StoreConfig>,
     pub delivery: DeliveryConfig,
-    /// Where metrics and health are served; `None` where they are not.
-    pub admin: Option<SocketAddr>,
+    /// Where metrics, health and the API are served; `None` where they are not.
+    pub admin: Option<AdminConfig>,
     pub log: LogConfig,
     /// What the operator should know, and nothing refuses.
     pub warnings: Vec<Fault>,
@@ -93,11 +95,7 @@ impl Config {
         let dedup = DedupConfig::read(root.table("dedup"), environment, &mut warnings);
         let store = StoreConfig::read(root.table("store"), environment, &mut warnings);
         let delivery = DeliveryConfig::read(root.table("delivery"));
-        let admin = root.table("admin").map(|reader| {
-            let listen = reader.parse("listen", gateway::parse_listen);
-            reader.finish();
-            listen.unwrap_or(gateway::DEFAULT_ADMIN)
-        });
+        let admin = root.table("admin").map(|reader| AdminConfig::read(reader, environment, &mut warnings));
         let log = LogConfig::read(root.table("log"));
         root.finish();
         let gateway::GatewayConfig { listen, workers, drain_timeout, settings, tls, described } = gateway?;
@@ -131,7 +129,7 @@ impl Config {
             dedup: self.dedup.clone(),
             store: self.store.clone(),
             delivery: self.delivery.clone(),
-            admin: self.admin,
+            admin: self.admin.as_ref().map(|admin| admin.listen),
             log: self.log,
         }
     }
@@ -158,7 +156,7 @@ impl Fixed {
             ("[dedup]", self.dedup == other.dedup),
             ("[store]", self.store == other.store),
             ("[delivery]", self.delivery == other.delivery),
-            ("[admin]", self.admin == other.admin),
+            ("admin.listen", self.admin == other.admin),
             ("[log]", self.log == other.log),
         ];
         same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
@@ -181,7 +179,7 @@ impl LogConfig {
 pub fn known_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let faults = Faults::default();
     // The smallest file in which every table is read.
-    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[admin]\n[log]\n";
+    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[admin]\ntokens = [{}]\n[log]\n";
     let document = Table::parse("", text, &faults);
     Config::build(&document, &Environment::default(), &faults);
     faults.known_keys()

@@ -9,7 +9,9 @@ pub mod config;
 
 pub mod admin;
 pub mod gateway;
+pub mod operators;
 
+pub mod access;
 pub mod database;
 pub mod dedup;
 pub mod delivery;

@@ -161,9 +161,12 @@ fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
         writeln!(text, "\n[delivery]")?;
         writeln!(text, "max_in_flight = {}", config.delivery.max_in_flight)?;
     }
-    if let Some(listen) = config.admin {
+    if let Some(admin) = &config.admin {
         writeln!(text, "\n[admin]")?;
-        writeln!(text, "listen = \"{listen}\"")?;
+        writeln!(text, "listen = \"{}\"", admin.listen)?;
+        if !admin.described.is_empty() {
+            writeln!(text, "tokens = [{}]", admin.described.join(", "))?;
+        }
     }
     let level = LEVELS.iter().find(|(_, level)| *level == config.log.level).map_or("", |(word, _)| word);
     let format = Format::WORDS.iter().find(|(_, format)| *format == config.log.format).map_or("", |(word, _)| word);

@@ -355,3 +355,44 @@ fn a_secret_pasted_in_the_wrong_place_is_not_repeated() {
         assert!(found[0].contains("id: it is not made of letters"), "{found:?}");
     }
 }
+
+/// The good file with `tokens` in `[admin]`.
+fn with_tokens(tokens: &str) -> String {
+    format!("{GOOD}[admin]\ntokens = [{tokens}]\n")
+}
+
+#[test]
+fn a_token_has_a_name_a_role_and_a_secret_of_its_own() {
+    for (tokens, wanted) in [
+        ("{ env = \"SECRET\", role = \"admin\" }", "[admin.tokens]: `name` is missing, for example \"ops\""),
+        ("{ env = \"SECRET\", name = \"a\" }", "[admin.tokens]: `role` is missing, for example \"admin\", \"manage\""),
+        ("{ name = \"a\", role = \"root\", env = \"SECRET\" }", "role: \"root\" is not known, write \"admin\" or"),
+        ("{ name = \"a b\", role = \"read\", env = \"SECRET\" }", "name: \"a b\" is not made of 1 to 64 letters"),
+        ("{ name = \"a\", role = \"read\" }", "name the secret by one of env, file or literal"),
+        ("{ name = \"a\", role = \"read\", env = \"EMPTY\" }", "the secret of { env = \"EMPTY\" } is empty"),
+        ("{ name = \"a\", role = \"read\", literal = \"hush 12345678901\" }", "the token has blanks or other"),
+        (
+            "{ name = \"a\", role = \"read\", env = \"SECRET\" }, { name = \"b\", role = \"read\", env = \"SECRET\" }",
+            "it is the same secret as the token \"a\"",
+        ),
+        (
+            "{ name = \"a\", role = \"read\", env = \"SECRET\" }, { name = \"a\", role = \"read\", literal = \"hush-12345678901\" }",
+            "name: \"a\" is another token's",
+        ),
+    ] {
+        let found = faults(&with_tokens(tokens));
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{tokens}\n wanted {wanted}\n found {found:#?}");
+        assert!(found.iter().all(|fault| !fault.contains("hush")), "{found:#?}");
+    }
+}
+
+#[test]
+fn tokens_are_masked_and_short_ones_warned_of() {
+    let text = with_tokens("{ name = \"ops\", role = \"manage\", literal = \"hush\" }");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    let shown = format!("{config:?}{}", config.effective);
+    assert!(shown.contains("tokens = [{ name = \"ops\", literal = \"…\", role = \"manage\" }]"), "{shown}");
+    assert!(!shown.contains("hush"), "{shown}");
+    assert!(warnings(&text).iter().any(|warning| warning.contains("the secret has only 4 bytes")));
+    assert_eq!(warnings(&with_tokens("{ name = \"ops\", role = \"manage\", env = \"SECRET\" }")), [""; 0]);
+}

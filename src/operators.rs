@@ -1,0 +1,269 @@
+//! What operators do with events and deliveries, over HTTP or at the command line.
+
+mod event;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::clock::Clock;
+use crate::database::StoreError;
+use crate::delivery::Deliveries;
+use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Id, Page, State, Stats, Store};
+
+pub use event::EventView;
+
+/// A store, and who delivers from it.
+#[derive(Debug)]
+pub struct Operators {
+    pub store: Arc<Store>,
+    /// `None` where this process delivers nothing, and does not know where to.
+    pub deliveries: Option<Arc<Deliveries>>,
+    pub clock: Clock,
+}
+
+/// Everything that can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    Events(EventFilter),
+    Event(Id),
+    /// To one destination, or to all that its source has.
+    Replay {
+        event: Id,
+        destination: Option<String>,
+    },
+    Deliveries(DeliveryFilter),
+    Delivery(Id),
+    Retry(Id),
+    /// A page of them; dead letters unless the filter says otherwise.
+    RetryMany(DeliveryFilter),
+    Stats,
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Error)]
+pub enum OperatorError {
+    #[error("there is no event {0}")]
+    NoEvent(Id),
+    #[error("there is no delivery {0}")]
+    NoDelivery(Id),
+    /// Nothing would come of it.
+    #[error("source \"{source_name}\" has no destination now, so nothing would be delivered")]
+    NoDestination { source_name: String },
+    /// Nothing is known of earlier ones, and there is no configuration to ask.
+    #[error("event {0} was never owed to a destination: name one")]
+    NeverOwed(Id),
+    /// A delivery to it would wait for ever.
+    #[error("source \"{source_name}\" has no destination \"{name}\", it has: {}", .known.join(", "))]
+    UnknownDestination { source_name: String, name: String, known: Vec<String> },
+    /// Its owner will say what came of it.
+    #[error("delivery {0} is under way: wait for what comes of it")]
+    Leased(Id),
+    /// The destination has it.
+    #[error("delivery {0} was delivered: replay its event to deliver it once more")]
+    Delivered(Id),
+    /// Somebody else was quicker.
+    #[error("delivery {0} has just changed: look at it again")]
+    Changed(Id),
+    #[error("deliveries that are {0} cannot be retried, only those that are dead or waiting")]
+    NotRetryable(&'static str),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a replay made.
+#[derive(Debug, Serialize)]
+pub struct Replayed {
+    pub event: Id,
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery that was not there before.
+#[derive(Debug, Serialize)]
+pub struct NewDelivery {
+    pub id: Id,
+    pub destination: String,
+}
+
+/// A delivery that is due now.
+#[derive(Debug, Serialize)]
+pub struct Retried {
+    pub delivery: Id,
+}
+
+/// A part of many.
+#[derive(Debug, Serialize)]
+pub struct RetriedMany {
+    pub retried: usize,
+    /// What to give as `after` for the next part; `None` if this was the last.
+    pub next: Option<Id>,
+}
+
+impl Operation {
+    /// True if it changes something.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Replay { .. } | Self::Retry(_) | Self::RetryMany(_))
+    }
+}
+
+impl Operators {
+    /// Does what is asked, and says what came of it as JSON.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn answer(&self, operation: Operation) -> Result<String, OperatorError> {
+        Ok(match operation {
+            Operation::Events(filter) => json(&self.events(filter).await?),
+            Operation::Event(id) => json(&self.event(id).await?),
+            Operation::Replay { event, destination } => json(&self.replay(event, destination).await?),
+            Operation::Deliveries(filter) => json(&self.list(filter).await?),
+            Operation::Delivery(id) => json(&self.delivery(id).await?),
+            Operation::Retry(id) => json(&self.retry(id).await?),
+            Operation::RetryMany(filter) => json(&self.retry_many(filter).await?),
+            Operation::Stats => json(&self.stats().await?),
+        })
+    }
+
+    /// Events, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, OperatorError> {
+        Ok(self.store.events(filter).await?)
+    }
+
+    /// One event, with its message and its deliveries.
+    ///
+    /// # Errors
+    /// If there is none, or the store cannot be asked.
+    pub async fn event(&self, id: Id) -> Result<EventView, OperatorError> {
+        let found = self.store.event(id).await?;
+        found.map(EventView::from).ok_or(OperatorError::NoEvent(id))
+    }
+
+    /// Owes an event anew: to `destination`, or to every one that its source has. Where nobody here knows which those
+    /// are, it goes where it was owed before.
+    ///
+    /// # Errors
+    /// If there is no such event or destination, or the store cannot be asked.
+    pub async fn replay(&self, event: Id, destination: Option<String>) -> Result<Replayed, OperatorError> {
+        let row = self.store.event(event).await?.ok_or(OperatorError::NoEvent(event))?;
+        let to = match &self.deliveries {
+            Some(deliveries) => configured(deliveries, &row.row.source, destination)?,
+            None => owed_before(&row.deliveries, event, destination)?,
+        };
+        let ids = self.store.replay(event, to.clone(), self.clock.millis()).await?;
+        let ids = ids.ok_or(OperatorError::NoEvent(event))?;
+        self.wake(&to);
+        let made =
+            ids.into_iter().zip(to).map(|(id, destination)| NewDelivery { id, destination: destination.to_string() });
+        Ok(Replayed { event, deliveries: made.collect() })
+    }
+
+    /// Deliveries, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn list(&self, filter: DeliveryFilter) -> Result<Page<DeliveryRow>, OperatorError> {
+        Ok(self.store.deliveries(filter).await?)
+    }
+
+    /// One delivery, with the log of its attempts.
+    ///
+    /// # Errors
+    /// If there is none, or the store cannot be asked.
+    pub async fn delivery(&self, id: Id) -> Result<DeliveryDetail, OperatorError> {
+        self.store.delivery(id).await?.ok_or(OperatorError::NoDelivery(id))
+    }
+
+    /// Makes a delivery due now, with all its attempts before it.
+    ///
+    /// # Errors
+    /// If there is none, it is under way or delivered, or the store cannot be asked.
+    pub async fn retry(&self, id: Id) -> Result<Retried, OperatorError> {
+        let retried = self.store.retry(vec![id], self.clock.millis()).await?;
+        let row = self.delivery(id).await?.row;
+        if retried.is_empty() {
+            return Err(match row.state {
+                State::Leased => OperatorError::Leased(id),
+                State::Delivered => OperatorError::Delivered(id),
+                State::Waiting | State::Dead => OperatorError::Changed(id),
+            });
+        }
+        self.wake(&[row.destination.into()]);
+        Ok(Retried { delivery: id })
+    }
+
+    /// The same for a page of deliveries. Those that changed in between are left alone and not counted.
+    ///
+    /// # Errors
+    /// If the filter asks for what cannot be retried, or the store cannot be asked.
+    pub async fn retry_many(&self, filter: DeliveryFilter) -> Result<RetriedMany, OperatorError> {
+        let state = filter.state.unwrap_or(State::Dead);
+        if matches!(state, State::Leased | State::Delivered) {
+            return Err(OperatorError::NotRetryable(word(state)));
+        }
+        let page = self.store.deliveries(DeliveryFilter { state: Some(state), ..filter }).await?;
+        let ids = page.data.iter().map(|row| row.id).collect();
+        let retried = self.store.retry(ids, self.clock.millis()).await?;
+        let mut names: Vec<Arc<str>> = page.data.iter().map(|row| row.destination.as_str().into()).collect();
+        names.sort_unstable();
+        names.dedup();
+        self.wake(&names);
+        Ok(RetriedMany { retried: retried.len(), next: page.next })
+    }
+
+    /// How much there is.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn stats(&self) -> Result<Stats, OperatorError> {
+        Ok(self.store.stats().await?)
+    }
+
+    fn wake(&self, destinations: &[Arc<str>]) {
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.wake(destinations);
+        }
+    }
+}
+
+/// The destinations that `source` has by the configuration in force.
+fn configured(deliveries: &Deliveries, source: &str, asked: Option<String>) -> Result<Vec<Arc<str>>, OperatorError> {
+    let destinations = deliveries.destinations();
+    let its_own = destinations.values().filter(|known| known.source == source);
+    let mut names: Vec<Arc<str>> = its_own.map(|known| Arc::clone(&known.name)).collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return Err(OperatorError::NoDestination { source_name: source.to_owned() });
+    }
+    let Some(name) = asked else { return Ok(names) };
+    match names.iter().find(|known| ***known == *name) {
+        Some(known) => Ok(vec![Arc::clone(known)]),
+        None => {
+            let known = names.iter().map(ToString::to_string).collect();
+            Err(OperatorError::UnknownDestination { source_name: source.to_owned(), name, known })
+        }
+    }
+}
+
+/// Where an event was owed before.
+fn owed_before(owed: &[DeliveryRow], event: Id, asked: Option<String>) -> Result<Vec<Arc<str>>, OperatorError> {
+    let mut names: Vec<Arc<str>> = match asked {
+        Some(name) => vec![name.into()],
+        None => owed.iter().map(|row| row.destination.as_str().into()).collect(),
+    };
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() { Err(OperatorError::NeverOwed(event)) } else { Ok(names) }
+}
+
+/// A state as people write it.
+pub fn word(state: State) -> &'static str {
+    State::WORDS.iter().find(|(_, known)| *known == state).map_or("", |(word, _)| word)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("no map of ours has keys that are no strings")
+}
