@@ -2,16 +2,23 @@
 
 mod case;
 mod check;
+mod deliveries;
 mod demo;
 mod effective;
+mod events;
 mod health;
+mod listing;
 mod material;
+mod operator;
 mod origin;
+mod progress;
 mod providers;
 mod raw_request;
 mod secret_args;
 mod serve;
 mod sign;
+mod store;
+mod table;
 mod verify;
 
 use std::path::PathBuf;
@@ -72,6 +79,21 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// List and show the events that are kept, and have them delivered once more
+    Events {
+        #[command(subcommand)]
+        command: events::EventsCommand,
+    },
+    /// List and show what is owed to whom, and try again what was given up
+    Deliveries {
+        #[command(subcommand)]
+        command: deliveries::DeliveriesCommand,
+    },
+    /// Say how much a store holds, and whether it is sound
+    Store {
+        #[command(subcommand)]
+        command: store::StoreCommand,
     },
     /// Ask a running gateway whether it is ready, for container health checks
     Health {
@@ -141,6 +163,9 @@ pub fn run() -> ExitCode {
         Command::Providers { command: None | Some(ProvidersCommand::List) } => providers::list(),
         Command::Providers { command: Some(ProvidersCommand::Show { slug }) } => providers::show(&slug),
         Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.config),
+        Command::Events { command } => events::run(command),
+        Command::Deliveries { command } => deliveries::run(command),
+        Command::Store { command } => store::run(command),
         Command::Health { url } => health::run(&url),
     };
     ExitCode::from(code)

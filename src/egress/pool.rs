@@ -24,7 +24,8 @@ const MAX_IDLE_TIME: Duration = Duration::from_secs(4);
 /// More idle connections than this are closed.
 const MAX_IDLE: usize = 256;
 
-/// An answer's body is kept up to this many bytes. A longer one is dropped whole; its status counts all the same.
+/// An answer's body is kept up to this many bytes, unless the pool is told otherwise. A longer one is dropped whole; its
+/// status counts all the same.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// The connections of one worker to one target. Taken and put back at the same end, so that few stay warm.
@@ -33,6 +34,7 @@ pub struct Pool {
     target: Target,
     roots: Option<Roots>,
     connect_timeout: Duration,
+    max_answer: usize,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -48,7 +50,13 @@ pub type Exchange = Response<Bytes>;
 impl Pool {
     /// A pool without connections. `roots` are asked for where the target speaks TLS.
     pub fn new(target: Target, roots: Option<Roots>, connect_timeout: Duration) -> Self {
-        Self { target, roots, connect_timeout, idle: Mutex::default() }
+        Self { target, roots, connect_timeout, max_answer: MAX_ANSWER, idle: Mutex::default() }
+    }
+
+    /// The same pool for answers of up to `bytes`.
+    #[must_use]
+    pub fn with_max_answer(self, bytes: usize) -> Self {
+        Self { max_answer: bytes, ..self }
     }
 
     /// Sends a request and reads its answer, all within `within`.
@@ -74,7 +82,7 @@ impl Pool {
             match sent.map_err(|_| ExchangeError::Timeout { target: self.target.clone(), within })? {
                 Ok(response) => {
                     let (parts, body) = response.into_parts();
-                    let body = timeout_at(deadline, read_answer(body)).await.unwrap_or(None);
+                    let body = timeout_at(deadline, read_answer(body, self.max_answer)).await.unwrap_or(None);
                     if body.is_some() {
                         self.put(sender);
                     }
@@ -148,15 +156,15 @@ async fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> 
     Ok(sender)
 }
 
-/// The whole body. `None` if it broke off or is longer than [`MAX_ANSWER`].
-async fn read_answer(mut body: Incoming) -> Option<Bytes> {
+/// The whole body. `None` if it broke off or is longer than `max`.
+async fn read_answer(mut body: Incoming, max: usize) -> Option<Bytes> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.ok()?.into_data() else { continue };
         if whole.is_empty() && body.is_end_stream() {
             return Some(data);
         }
-        if whole.len() + data.len() > MAX_ANSWER {
+        if whole.len() + data.len() > max {
             return None;
         }
         whole.extend_from_slice(&data);

@@ -24,6 +24,11 @@ impl Id {
         Self(bytes.try_into().unwrap_or_default())
     }
 
+    /// When it was made.
+    pub fn made_at(&self) -> UnixMillis {
+        UnixMillis(i64::try_from(u128::from_be_bytes(self.0) >> 80).unwrap_or(0))
+    }
+
     /// The first id that could have been made at `time`: for lists that begin there.
     pub fn first_at(time: UnixMillis) -> Self {
         Self((u128::from(time.0.max(0).unsigned_abs()) << 80).to_be_bytes())
@@ -68,6 +73,7 @@ mod tests {
     fn ids_sort_by_time_and_read_back() {
         let (first, second) = (Id::new(UnixMillis(1_760_000_000_000)), Id::new(UnixMillis(1_760_000_000_001)));
         assert!(first < second);
+        assert_eq!(second.made_at(), UnixMillis(1_760_000_000_001));
         assert!(Id::first_at(UnixMillis(1_760_000_000_001)) <= second);
         assert!(first < Id::first_at(UnixMillis(1_760_000_000_001)));
         assert_eq!(first.to_string().parse(), Ok(first));
