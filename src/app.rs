@@ -29,6 +29,7 @@ use crate::database::sqlite::OpenError;
 use crate::delivery::Deliveries;
 use crate::gateway::keep::{Keeper, destinations};
 use crate::gateway::{Gateway, Settings, Worker, server};
+use crate::operators::Operators;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use stores::Stores;
@@ -152,6 +153,11 @@ impl App {
             let work = Arc::clone(&keeper.deliveries).run(drain.clone(), plan.drain_timeout);
             Delivering { drain, ended: runtime.spawn(work) }
         });
+        let operators = keeper.as_ref().map(|keeper| Operators {
+            store: Arc::clone(&keeper.store),
+            deliveries: Some(Arc::clone(&keeper.deliveries)),
+            clock: clock.clone(),
+        });
         let gateway = Arc::new(Gateway::new(plan.settings, dedup, keeper, metrics, clock));
         let drain = CancellationToken::new();
         let (report, ended) = mpsc::unbounded_channel();
@@ -169,7 +175,7 @@ impl App {
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map_err(StartError::Worker)?;
         }
         info!(listener = "gateway", address = %address, workers = plan.workers, "Listening");
-        let api = Api::new(None, tokens);
+        let api = Api::new(operators, tokens);
         let draining = Arc::new(AtomicBool::new(false));
         let admin_address = admin.as_ref().map(Admin::address);
         if let Some(admin) = admin {

@@ -121,6 +121,21 @@ impl Config {
         Some(config)
     }
 
+    /// The store that a file's text names, without reading the rest: who looks at it needs none of the secrets.
+    ///
+    /// # Errors
+    /// What is wrong with that part.
+    pub fn store_of(name: &str, text: &str, environment: &Environment) -> Result<Option<StoreConfig>, Vec<Fault>> {
+        let faults = Faults::default();
+        let document = Table::parse(name, text, &faults);
+        let root = Reader::new(&document, "", &faults);
+        let store = StoreConfig::read(root.table("store"), environment, &mut Vec::new());
+        match faults.into_sorted() {
+            faults if faults.is_empty() => Ok(store),
+            faults => Err(faults),
+        }
+    }
+
     /// What of it a running program cannot change.
     pub fn fixed(&self) -> Fixed {
         Fixed {

@@ -232,8 +232,7 @@ impl Operators {
 /// The destinations that `source` has by the configuration in force.
 fn configured(deliveries: &Deliveries, source: &str, asked: Option<String>) -> Result<Vec<Arc<str>>, OperatorError> {
     let destinations = deliveries.destinations();
-    let its_own = destinations.values().filter(|known| known.source == source);
-    let mut names: Vec<Arc<str>> = its_own.map(|known| Arc::clone(&known.name)).collect();
+    let mut names: Vec<Arc<str>> = destinations.of_source(source).map(|known| Arc::clone(&known.name)).collect();
     names.sort_unstable();
     if names.is_empty() {
         return Err(OperatorError::NoDestination { source_name: source.to_owned() });

@@ -84,7 +84,7 @@ impl Reach {
     /// What is wrong with the arguments, or why the store cannot be opened.
     pub async fn operator(&self) -> Result<Operator, Failure> {
         if self.direct.is_given() {
-            let store = open(&self.direct).await?;
+            let store = open(&self.direct)?;
             return Ok(Operator::Direct(Operators { store, deliveries: None, clock: Clock::System }));
         }
         let environment = Environment::system();

@@ -50,7 +50,7 @@ pub fn run(command: StoreCommand) -> u8 {
 }
 
 async fn check(direct: &DirectArgs) -> Result<u8, Failure> {
-    let store = open(direct).await?;
+    let store = open(direct)?;
     let wrong = |error: crate::database::StoreError| Failure::new(error.to_string());
     let found = store.check().await.map_err(wrong)?;
     if !found.is_empty() {

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::{DirectArgs, Failure};
+use crate::cli::BAD_CONFIG;
+use crate::config::Config;
+use crate::config::environment::Environment;
 use crate::database::postgres::{Limits, Postgres, parse_url};
 use crate::database::sqlite::{OpenError, Sqlite};
 use crate::database::url::DatabaseUrl;
@@ -19,14 +22,14 @@ const LIMITS: Limits = Limits { connect: Duration::from_secs(5), answer: Duratio
 ///
 /// # Errors
 /// What is wrong with its URL, or why it cannot be opened.
-pub async fn open(args: &DirectArgs) -> Result<Arc<Store>, Failure> {
+pub fn open(args: &DirectArgs) -> Result<Arc<Store>, Failure> {
     let url = match (&args.config, &args.store) {
         (_, Some(url)) => DatabaseUrl::parse(url).map_err(|wrong| Failure::usage(format!("--store: {wrong}")))?,
         (Some(file), None) => store_of(file)?,
         (None, None) => return Err(Failure::usage("name the store with -c FILE or --store URL")),
     };
     let store = match &url {
-        DatabaseUrl::Sqlite(path) => Store::Sqlite(open_file(path).await?),
+        DatabaseUrl::Sqlite(path) => Store::Sqlite(open_file(path)?),
         DatabaseUrl::Postgres(url) => {
             let config = parse_url(url).map_err(|wrong| Failure::usage(format!("--store: {wrong}")))?;
             let database = Postgres::new(config, LIMITS, Handle::current()).map_err(Failure::new)?;
@@ -37,14 +40,21 @@ pub async fn open(args: &DirectArgs) -> Result<Arc<Store>, Failure> {
 }
 
 /// The store that a configuration names.
-///
-/// TODO: look it up once there is `[store]`.
 fn store_of(file: &Path) -> Result<DatabaseUrl, Failure> {
-    Err(Failure::usage(format!("{} cannot be asked for its store yet, name the store with --store", file.display())))
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
+    match Config::store_of(&name, &text, &Environment::system()) {
+        Ok(Some(store)) => Ok(store.url),
+        Ok(None) => Err(Failure::new(format!("{name} has no [store]"))),
+        Err(faults) => {
+            let text = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            Err(Failure { exit: BAD_CONFIG, ..Failure::new(text) })
+        }
+    }
 }
 
 /// Opens a file that is there: a new one would be empty, and not what was meant.
-async fn open_file(path: &Path) -> Result<SqliteStore, Failure> {
+fn open_file(path: &Path) -> Result<SqliteStore, Failure> {
     if !path.is_file() {
         return Err(Failure::new(format!("there is no file {}", path.display())));
     }
@@ -55,5 +65,5 @@ async fn open_file(path: &Path) -> Result<SqliteStore, Failure> {
         )),
         error => Failure::new(format!("{:#}", anyhow::Error::new(error))),
     })?;
-    SqliteStore::open(database).await.map_err(|error| Failure::new(error.to_string()))
+    Ok(SqliteStore::new(database))
 }
