@@ -93,7 +93,7 @@ const STANDING: &str = "SELECT state, until FROM dedup WHERE key = $1";
 
 /// Forgets what is over, among the keys from the first to before the second.
 pub const SWEEP: &str = "DELETE FROM dedup WHERE key >= $1 AND ($2::bytea IS NULL OR key < $2) \
-    AND until <= CASE WHEN state IN (1, 4) THEN $3 ELSE $4 END";
+    AND until <= CASE WHEN state IN (1, 4) THEN $3::bigint ELSE $4::bigint END";
 
 impl PostgresDedup {
     /// Dedup in `database`. Nothing is connected before it is asked.
