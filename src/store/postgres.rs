@@ -83,12 +83,16 @@ const PURGE: &str = "
 const RETRY: &str = "UPDATE deliveries SET state = 0, due_at = $2, created_at = $2, attempts = 0 \
     WHERE id = ANY ($1) AND state IN (0, 3) RETURNING id";
 
-/// Owes an event to the destinations, under these ids.
+/// Owes an event to the destinations, under these ids, and says whether it is there. Locked, it is not purged meanwhile.
 const REPLAY: &str = "
-    INSERT INTO deliveries (id, event, destination, created_at, state, due_at, attempts, possible_duplicate)
-    SELECT given.id, e.id, given.destination, $4, 0, $4, 0, true
-    FROM events e, unnest($2::bytea[], $3::text[]) AS given (id, destination) WHERE e.id = $1
-    RETURNING id";
+    WITH known AS (
+        SELECT id FROM events WHERE id = $1 FOR SHARE
+    ), made AS (
+        INSERT INTO deliveries (id, event, destination, created_at, state, due_at, attempts, possible_duplicate)
+        SELECT given.id, known.id, given.destination, $4, 0, $4, 0, true
+        FROM known, unnest($2::bytea[], $3::text[]) AS given (id, destination)
+    )
+    SELECT id FROM known";
 
 impl PostgresStore {
     /// The store in `database`. Nothing is connected before it is asked.
