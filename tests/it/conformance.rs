@@ -1,3 +1,4 @@
 //! What every store of a role must do, written once and run on each.
 
 mod dedup;
+mod store;
