@@ -45,9 +45,13 @@ pub enum DeliveriesCommand {
         reach: Reach,
     },
     /// Make deliveries due now that were given up or wait, with all their attempts before them
-    #[command(after_help = RETRY_HELP)]
+    #[command(after_help = RETRY_HELP, override_usage = RETRY_USAGE)]
     Retry(Box<RetryArgs>),
 }
+
+const RETRY_USAGE: &str = "\
+hookward deliveries retry [OPTIONS] <ID>...
+       hookward deliveries retry [OPTIONS] --dead";
 
 const LIST_HELP: &str = "\
 For example, what was given up in the last two hours:

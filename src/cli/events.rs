@@ -46,9 +46,13 @@ pub enum EventsCommand {
         reach: Reach,
     },
     /// Deliver events once more, whatever became of them
-    #[command(after_help = REPLAY_HELP)]
+    #[command(after_help = REPLAY_HELP, override_usage = REPLAY_USAGE)]
     Replay(Box<replay::ReplayArgs>),
 }
+
+const REPLAY_USAGE: &str = "\
+hookward events replay [OPTIONS] <ID>...
+       hookward events replay [OPTIONS] <--source NAME | --since TIME | --until TIME>";
 
 const LIST_HELP: &str = "\
 For example, what Stripe sent in the last hour, as JSON lines:

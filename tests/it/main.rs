@@ -12,6 +12,7 @@ mod forgeries;
 mod forwarding;
 mod lifecycle;
 mod load;
+mod operators;
 mod presets;
 mod published_keys;
 mod recorded;
