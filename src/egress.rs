@@ -72,7 +72,11 @@ impl ExchangeError {
 
     /// True if it was time that ran out.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::ConnectTimeout { .. } | Self::Timeout { .. })
+        match self {
+            Self::ConnectTimeout { .. } | Self::Timeout { .. } => true,
+            Self::Resolve { cause, .. } => cause.kind() == io::ErrorKind::TimedOut,
+            Self::Connect { .. } | Self::Broken { .. } => false,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{ExchangeError, Roots, Target};
 
@@ -121,14 +121,19 @@ impl Pool {
 
     async fn connect(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
         let within = self.connect_timeout.min(deadline.saturating_duration_since(Instant::now()));
-        let opening = async {
-            let found = lookup_host((self.target.host.as_str(), self.target.port)).await;
-            let addresses = found.map_err(|cause| ExchangeError::Resolve { target: self.target.clone(), cause })?;
-            let opened = self.open(addresses).await;
-            opened.map_err(|cause| ExchangeError::Connect { target: self.target.clone(), cause })
-        };
-        let too_late = |_| ExchangeError::ConnectTimeout { target: self.target.clone(), within };
-        timeout(within, opening).await.map_err(too_late)?
+        let until = Instant::now() + within;
+        let addresses = self.resolve(until).await?;
+        match timeout_at(until, self.open(addresses)).await {
+            Ok(opened) => opened.map_err(|cause| ExchangeError::Connect { target: self.target.clone(), cause }),
+            Err(_) => Err(ExchangeError::ConnectTimeout { target: self.target.clone(), within }),
+        }
+    }
+
+    /// Asks the resolver. One that does not answer is told from a target that does not: nobody else could be reached either.
+    async fn resolve(&self, until: Instant) -> Result<impl Iterator<Item = SocketAddr>, ExchangeError> {
+        let found = timeout_at(until, lookup_host((self.target.host.as_str(), self.target.port))).await;
+        let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        found.map_err(|cause| ExchangeError::Resolve { target: self.target.clone(), cause })
     }
 
     /// Connects to the first of `addresses` that lets us.
