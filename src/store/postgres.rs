@@ -20,7 +20,7 @@ use crate::dedup::postgres::sweep;
 
 /// The tables are queues: their statistics are always old, and a plan that reads them whole is never right.
 const DURABLE: &str = "SET synchronous_commit = on; SET enable_seqscan = off";
-/// A lease that a crash of the server takes back was not begun with, or is found out by its end.
+/// For what can be done again.
 const RELAXED: &str = "SET synchronous_commit = off; SET enable_seqscan = off";
 /// For those who may ask for everything.
 const READING: &str = "SET statement_timeout = '60s'";
@@ -107,7 +107,9 @@ impl PostgresStore {
         Self {
             accepts,
             settlements,
-            work: database.lane(RELAXED),
+            // A crash of the server must not take back a lease whose attempt has begun: the delivery would be made again
+            // at once, and nothing would say that its destination may have it.
+            work: database.lane(DURABLE),
             upkeep: database.lane(RELAXED),
             operators: database.lane(READING),
             slice: AtomicU8::new(0),
