@@ -32,9 +32,6 @@ use health::Health;
 /// How often the store is looked through for what nobody told of.
 const POLL: Duration = Duration::from_secs(1);
 
-/// What an attempt may take beyond its destination's timeout before its lease ends: for writing down what came of it.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
-
 /// Delivers what is in a store.
 #[derive(Debug)]
 pub struct Deliveries {
@@ -167,10 +164,10 @@ impl Worker {
             return Ok(());
         }
         let asked = room.clone();
-        // Long enough for the slowest of them.
-        let slowest =
-            room.iter().filter_map(|room| destinations.find(&room.destination)).map(|known| known.timeout).max();
-        let lease = slowest.unwrap_or_default() + LEASE_MARGIN;
+        // Long enough for each of them. It runs from before the store is asked: clock and timer are read together.
+        let leases = room.iter().filter_map(|room| destinations.find(&room.destination)).map(|known| known.lease);
+        let lease = leases.max().unwrap_or_default();
+        let (now, ends) = (self.deliveries.clock.millis(), Instant::now() + lease);
         let leased = self.deliveries.store.lease(room, now, lease).await?;
         self.note_success();
         for Room { destination, deliveries } in asked {
@@ -181,7 +178,7 @@ impl Worker {
             }
         }
         for delivery in leased {
-            self.begin(&destinations, delivery, lease);
+            self.begin(&destinations, delivery, ends);
         }
         Ok(())
     }
@@ -211,12 +208,16 @@ impl Worker {
         rooms
     }
 
-    fn begin(&mut self, destinations: &Destinations, delivery: Leased, lease: Duration) {
+    /// Begins an attempt, unless its lease could end before it does: then the lease is left to end, and comes again.
+    fn begin(&mut self, destinations: &Destinations, delivery: Leased, lease_ends: Instant) {
         let Some(destination) = destinations.find(&delivery.destination) else { return };
+        if Instant::now() + destination.timeout >= lease_ends {
+            warn!(delivery.id = %delivery.id, "The store gave a lease too late for an attempt: the delivery waits for its end");
+            return;
+        }
         self.health.entry(Arc::clone(&destination.name)).or_default().begin();
         self.deliveries.metrics.deliveries_in_flight.inc();
-        let give_up = Instant::now() + lease;
-        let work = attempt(Arc::clone(&self.deliveries), Arc::clone(destination), delivery, give_up);
+        let work = attempt(Arc::clone(&self.deliveries), Arc::clone(destination), delivery, lease_ends);
         self.attempts.spawn(work);
     }
 

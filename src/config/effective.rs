@@ -108,6 +108,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
             writeln!(text, "mode = \"store\"\nupstream = [{}]", urls.join(", "))?;
             writeln!(text, "retry = {}", retry::describe(schedule))?;
             writeln!(text, "max_in_flight = {max_in_flight}")?;
+            writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
         }
     }
     if let Some(file) = &described.ca_file {
@@ -135,7 +136,9 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
             writeln!(text, "dedup_ttl = \"{}\"", format_duration(policy.ttl))?;
             writeln!(text, "missing_id = \"{}\"", missing_id.map_or("", |(word, _)| word))?;
             writeln!(text, "replay_guard = \"{}\"", replay_guard.map_or("", |(word, _)| word))?;
-            writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
+            if let Mode::Proxy(_) = source.mode {
+                writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
+            }
             writeln!(text, "wait = \"{}\"", format_duration(source.wait))?;
             let store_down = StoreDown::WORDS.iter().find(|(_, word)| *word == source.store_down);
             writeln!(text, "store_down = \"{}\"", store_down.map_or("", |(word, _)| word))

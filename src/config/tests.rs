@@ -139,6 +139,7 @@ fn a_source_that_stores_says_how_it_delivers() {
         "upstream = [\"http://a:80/\", \"http://b:80/x\"]",
         "retry = { delays = [\"1m\", \"5m\"], window = \"4h\", jitter = 0.0 }",
         "max_in_flight = 3",
+        "lease = \"35s\"",
         "url = \"sqlite:/tmp/hookward.db\"",
         "retention = \"30d\"",
     ] {

@@ -30,6 +30,8 @@ pub struct Destination {
     pub pool: Pool,
     /// For one attempt in all.
     pub timeout: Duration,
+    /// How long a delivery is this process's: longer than an attempt may take.
+    pub lease: Duration,
     pub schedule: Schedule,
     /// Attempts at once.
     pub limit: usize,

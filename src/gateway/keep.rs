@@ -96,6 +96,7 @@ pub fn destinations(sources: &[Arc<Source>], metrics: &Metrics) -> Destinations 
             url: upstream.url.clone(),
             pool: upstream.pool(),
             timeout: upstream.timeout,
+            lease: source.lease,
             schedule: schedule.clone(),
             limit: *max_in_flight,
             metrics: Arc::clone(&metrics),
