@@ -17,6 +17,8 @@ mod process;
 mod request;
 #[path = "against_nginx/table.rs"]
 mod table;
+#[path = "against_nginx/tools.rs"]
+mod tools;
 #[path = "against_nginx/upstream.rs"]
 mod upstream;
 #[path = "against_nginx/usage.rs"]
@@ -35,8 +37,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tempfile::TempDir;
 
 use peer::{Peer, start_up_time};
-use process::{Core, Process, Tools, free_port};
+use process::{Process, free_port};
 use table::{Idle, Run};
+use tools::{Core, Tools};
 
 /// Kept ready to be signed for: no proxy here answers more requests a second than these.
 const FASTEST_1K: f64 = 120_000.0;

@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Scenario;
-use crate::process::{Core, Process, Tools, free_port};
+use crate::process::{Process, free_port};
 use crate::request::{PATH, SECRET};
+use crate::tools::{Core, Tools};
 
 /// Hookward as `cargo bench` built it.
 pub const HOOKWARD: &str = env!("CARGO_BIN_EXE_hookward");
