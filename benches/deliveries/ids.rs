@@ -109,7 +109,7 @@ async fn in_redis(count: usize) -> anyhow::Result<u64> {
     };
     let empty = used()?;
     let url = RedisUrl::parse(&redis.url()).map_err(|wrong| anyhow::anyhow!(wrong))?;
-    commit(Remote::Redis(RedisDedup::new(&url, "")), count).await?;
+    commit(Remote::Redis(Box::new(RedisDedup::new(&url, ""))), count).await?;
     Ok(used()?.saturating_sub(empty))
 }
 

@@ -19,7 +19,7 @@ use crate::dedup::sqlite::{Remembered, remember, sweep};
 #[derive(Debug)]
 pub struct SqliteStore {
     database: Arc<Sqlite>,
-    /// True until the first look: whatever is leased then was leased by a process that is gone.
+    /// True until somebody wants to deliver: whatever is leased then was leased by a process that is gone.
     fresh: AtomicBool,
     /// Which part of the dedup keys is swept next.
     slice: AtomicU8,
@@ -36,20 +36,16 @@ impl SqliteStore {
     }
 
     pub(super) async fn waiting(&self, now: UnixMillis) -> std::result::Result<Vec<Waiting>, StoreError> {
-        let fresh = self.fresh.load(Ordering::Relaxed);
-        let ended_by = if fresh { UnixMillis(i64::MAX) } else { now };
-        let (ended, waiting) = self.database.read(move |c| Ok((has_ended_leases(c, ended_by)?, waiting(c)?))).await?;
+        self.end_leases_of_the_dead(now).await?;
+        let (ended, waiting) = self.database.read(move |c| Ok((has_ended_leases(c, now)?, waiting(c)?))).await?;
         if !ended {
-            self.fresh.store(false, Ordering::Relaxed);
             return Ok(waiting);
         }
         let again = move |c: &Connection| {
-            end_leases(c, ended_by, now)?;
+            end_leases(c, now, now)?;
             self::waiting(c)
         };
-        let waiting = self.database.write(Durability::Process, again).await?;
-        self.fresh.store(false, Ordering::Relaxed);
-        Ok(waiting)
+        self.database.write(Durability::Process, again).await
     }
 
     pub(super) async fn lease(
@@ -59,9 +55,21 @@ impl SqliteStore {
         lease: Duration,
         token: i64,
     ) -> std::result::Result<Vec<Leased>, StoreError> {
+        self.end_leases_of_the_dead(now).await?;
         // A lease that a loss of power takes back was not begun with, or is found out by its end.
         let work = move |c: &Connection| self::lease(c, &room, now, now.after(lease), token);
         self.database.write(Durability::Process, work).await
+    }
+
+    async fn end_leases_of_the_dead(&self, now: UnixMillis) -> std::result::Result<(), StoreError> {
+        if !self.fresh.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let ended = self.database.write(Durability::Process, move |c| end_leases(c, UnixMillis(i64::MAX), now)).await;
+        if ended.is_err() {
+            self.fresh.store(true, Ordering::Relaxed);
+        }
+        ended.map(|_| ())
     }
 
     pub(super) async fn settle(&self, settlement: Settlement) -> std::result::Result<bool, StoreError> {

@@ -2,7 +2,6 @@
 
 mod command_line;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -51,15 +50,15 @@ fn tokens() -> Tokens {
     ])
 }
 
-async fn open(folder: &TempDir) -> Arc<Store> {
+fn open(folder: &TempDir) -> Arc<Store> {
     let database = Sqlite::open(&folder.path().join("hookward.db")).expect("nobody has it");
-    Arc::new(Store::Sqlite(SqliteStore::open(database).await.expect("a file")))
+    Arc::new(Store::Sqlite(SqliteStore::new(database)))
 }
 
 impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = open(&folder).await;
+        let store = open(&folder);
         let gateway = Gateway::start("stripe", "").await;
         let metrics = Arc::clone(&gateway.app.gateway().metrics);
         let clock = Clock::Manual(Arc::new(AtomicI64::new(NOW + 7200)));
@@ -70,11 +69,12 @@ impl Server {
             pool: Pool::new(url.target.clone(), None, Duration::from_secs(1)),
             url,
             timeout: Duration::from_secs(1),
+            lease: Duration::from_secs(2),
             schedule: Schedule { waits: Waits::List(Vec::new()), window: Duration::from_secs(1), jitter: 0.0 },
             limit: 1,
             metrics: metrics.deliveries("stripe"),
         };
-        let destinations: Destinations = HashMap::from([(Arc::from("app"), Arc::new(app))]);
+        let destinations = Destinations::new([app]);
         // Nobody runs it: what is due stays due.
         let deliveries = Deliveries::new(Arc::clone(&store), destinations, clock.clone(), metrics, 1);
         let operators = Operators { store: Arc::clone(&store), deliveries: Some(deliveries), clock };

@@ -37,7 +37,7 @@ impl Subject {
     async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let database = Sqlite::open(&folder.path().join("hookward.db")).expect("a new file");
-        let store = Arc::new(Store::Sqlite(SqliteStore::open(database).await.expect("a new file")));
+        let store = Arc::new(Store::Sqlite(SqliteStore::new(database)));
         Self { other: Arc::clone(&store), store, _folder: Some(folder) }
     }
 
