@@ -1,17 +1,17 @@
 //! What operators do with events and deliveries, over HTTP or at the command line.
 
+mod error;
 mod event;
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::database::StoreError;
 use crate::delivery::Deliveries;
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Id, Page, State, Stats, Store};
 
+pub use error::OperatorError;
 pub use event::EventView;
 
 /// A store, and who delivers from it.
@@ -39,37 +39,6 @@ pub enum Operation {
     /// A page of them; dead letters unless the filter says otherwise.
     RetryMany(DeliveryFilter),
     Stats,
-}
-
-/// Why an operation was not done.
-#[derive(Debug, Error)]
-pub enum OperatorError {
-    #[error("there is no event {0}")]
-    NoEvent(Id),
-    #[error("there is no delivery {0}")]
-    NoDelivery(Id),
-    /// Nothing would come of it.
-    #[error("source \"{source_name}\" has no destination now, so nothing would be delivered")]
-    NoDestination { source_name: String },
-    /// Nothing is known of earlier ones, and there is no configuration to ask.
-    #[error("event {0} was never owed to a destination: name one")]
-    NeverOwed(Id),
-    /// A delivery to it would wait for ever.
-    #[error("source \"{source_name}\" has no destination \"{name}\", it has: {}", .known.join(", "))]
-    UnknownDestination { source_name: String, name: String, known: Vec<String> },
-    /// Its owner will say what came of it.
-    #[error("delivery {0} is under way: wait for what comes of it")]
-    Leased(Id),
-    /// The destination has it.
-    #[error("delivery {0} was delivered: replay its event to deliver it once more")]
-    Delivered(Id),
-    /// Somebody else was quicker.
-    #[error("delivery {0} has just changed: look at it again")]
-    Changed(Id),
-    #[error("deliveries that are {0} cannot be retried, only those that are dead or waiting")]
-    NotRetryable(&'static str),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// What a replay made.

@@ -1,20 +1,18 @@
 //! `hookward deliveries`: what is owed to whom, and what came of it.
 
+mod retry;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::listing::{ListArgs, PageText, list};
-use super::operator::{self, Failure, Operator, Reach, parse_moment};
-use super::progress::Progress;
+use super::listing::{ListArgs, list};
+use super::operator::{self, Failure, Reach, parse_moment};
+use super::print;
 use super::table::{Table, cell, facts};
-use super::{FAILURE, print};
 use crate::clock::UnixMillis;
 use crate::document::choose;
 use crate::operators::Operation;
-use crate::store::{DeliveryFilter, Id, MAX_PAGE, State};
-
-/// So many are retried with one request: few enough to show how it goes on.
-const CHUNK: u32 = 500;
+use crate::store::{DeliveryFilter, Id, State};
 
 #[derive(Debug, Subcommand)]
 pub enum DeliveriesCommand {
@@ -46,7 +44,7 @@ pub enum DeliveriesCommand {
     },
     /// Make deliveries due now that were given up or wait, with all their attempts before them
     #[command(after_help = RETRY_HELP, override_usage = RETRY_USAGE)]
-    Retry(Box<RetryArgs>),
+    Retry(Box<retry::RetryArgs>),
 }
 
 const RETRY_USAGE: &str = "\
@@ -77,26 +75,6 @@ pub struct Filter {
     until: Option<UnixMillis>,
 }
 
-#[derive(Debug, Clone, Args)]
-pub struct RetryArgs {
-    /// Ids of deliveries
-    #[arg(value_name = "ID", required_unless_present = "dead", conflicts_with_all = ["dead", "source", "destination", "since", "until"])]
-    ids: Vec<Id>,
-    /// All dead letters, or those of them that the filters leave
-    #[arg(long)]
-    dead: bool,
-    #[command(flatten)]
-    filter: Filter,
-    /// Say what would be retried, and retry nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON lines
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    reach: Reach,
-}
-
 /// Does it. 1 if anything of it could not be done.
 pub fn run(command: DeliveriesCommand) -> u8 {
     operator::run(async {
@@ -112,14 +90,7 @@ pub fn run(command: DeliveriesCommand) -> u8 {
                 print(&if json { format!("{text}\n") } else { describe(&text)? });
                 Ok(0)
             }
-            DeliveriesCommand::Retry(args) => {
-                let operator = args.reach.operator().await?;
-                match (args.dead, args.dry_run) {
-                    (false, dry_run) => retry_each(&operator, &args, dry_run).await,
-                    (true, false) => retry_dead(&operator, &args).await,
-                    (true, true) => count_dead(&operator, &args).await,
-                }
-            }
+            DeliveriesCommand::Retry(args) => retry::run(&args).await,
         }
     })
 }
@@ -185,74 +156,4 @@ fn attempt(row: &Value) -> Vec<String> {
     let counts = if row["charged"].as_bool().unwrap_or(true) { "yes" } else { "no" };
     let took = format!("{}ms", cell(row, "duration_ms"));
     vec![cell(row, "started_at"), took, counts.to_owned(), last(row, "status", "error")]
-}
-
-async fn retry_each(operator: &Operator, args: &RetryArgs, dry_run: bool) -> Result<u8, Failure> {
-    let mut code = 0;
-    for id in &args.ids {
-        let operation = if dry_run { Operation::Delivery(*id) } else { Operation::Retry(*id) };
-        match operator.ask(operation).await {
-            Ok(text) if args.json => print(&format!("{text}\n")),
-            Ok(text) if dry_run => {
-                let row: Value = serde_json::from_str(&text).unwrap_or_default();
-                print(&format!("{id} is {}\n", cell(&row, "state")));
-            }
-            Ok(_) => print(&format!("{id} is due now\n")),
-            Err(failure) if failure.is_about_one => {
-                eprintln!("error: {}", failure.text);
-                code = FAILURE;
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(code)
-}
-
-async fn retry_dead(operator: &Operator, args: &RetryArgs) -> Result<u8, Failure> {
-    let filter = DeliveryFilter { state: Some(State::Dead), limit: CHUNK, ..args.filter.clone().into() };
-    let mut progress = Progress::new("Retried", None);
-    let (mut retried, mut after) = (0, None);
-    loop {
-        let asked = operator.ask(Operation::RetryMany(DeliveryFilter { after, ..filter.clone() })).await;
-        let text = asked.map_err(|failure| {
-            progress.clear();
-            let text = format!("{}; {retried} were retried before: the same command goes on", failure.text);
-            Failure { text, ..failure }
-        })?;
-        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        retried += answer["retried"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        progress.show(retried);
-        after = answer["next"].as_str().map(str::parse).transpose().map_err(Failure::new)?;
-        if after.is_none() {
-            break;
-        }
-    }
-    drop(progress);
-    let json = format!("{{\"retried\":{retried}}}\n");
-    print(&if args.json { json } else { format!("Retried {}\n", plural(retried)) });
-    Ok(0)
-}
-
-async fn count_dead(operator: &Operator, args: &RetryArgs) -> Result<u8, Failure> {
-    let filter = DeliveryFilter { state: Some(State::Dead), limit: MAX_PAGE, ..args.filter.clone().into() };
-    let mut progress = Progress::new("Counted", None);
-    let (mut count, mut after) = (0, None);
-    loop {
-        let text = operator.ask(Operation::Deliveries(DeliveryFilter { after, ..filter.clone() })).await?;
-        let page = PageText::parse(&text)?;
-        count += page.data.len();
-        progress.show(count);
-        after = page.next()?;
-        if after.is_none() {
-            break;
-        }
-    }
-    drop(progress);
-    let json = format!("{{\"would_retry\":{count}}}\n");
-    print(&if args.json { json } else { format!("Would retry {}\n", plural(count)) });
-    Ok(0)
-}
-
-fn plural(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "delivery" } else { "deliveries" })
 }

@@ -111,7 +111,9 @@ fn describe(text: &str) -> Result<String, Failure> {
     }
     shown.push('\n');
     match (&event["body"], &event["body_base64"]) {
-        (Value::String(body), _) => shown.push_str(&body.lines().map(|line| plain(line) + "\n").collect::<String>()),
+        (Value::String(body), _) => {
+            shown.push_str(&body.lines().map(|line| plain(&line.replace('\t', "    ")) + "\n").collect::<String>())
+        }
         (_, Value::String(body)) => shown.push_str(&format!("(no text, in base64) {body}\n")),
         _ => {}
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hookward::access::{Role, Token, Tokens};
 use hookward::admin::{Admin, Api};
 use hookward::clock::{Clock, UnixMillis};
+use hookward::database::postgres::{Limits, Postgres, parse_url};
 use hookward::database::sqlite::Sqlite;
 use hookward::delivery::Deliveries;
 use hookward::delivery::destination::{Destination, Destinations};
@@ -19,12 +20,14 @@ use hookward::egress::{Pool, Url};
 use hookward::operators::Operators;
 use hookward::signature::secret::Secret;
 use hookward::store::{
-    Accepted, Attempt, DeliveryFilter, Id, Leased, Message, NewEvent, Room, Settlement, SqliteStore, Store, Verdict,
+    Accepted, Attempt, DeliveryFilter, Id, Leased, Message, NewEvent, PostgresStore, Room, Settlement, SqliteStore,
+    Store, Verdict,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::support::child::{Serving, file};
 use crate::support::client::{Reply, Request, send};
 use crate::support::{Gateway, NOW};
 
@@ -356,4 +359,41 @@ async fn what_cannot_be_understood_is_refused_by_name() {
     assert_eq!((problem(&wrong).0, wrong.header("allow")), (405, Some("POST")));
     let long = format!("{{\"source\": \"{}\"}}", "x".repeat(64 << 10));
     assert_eq!(server.refused("POST", "/api/deliveries/retry", &long).await.0, 413);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_503() {
+    let gateway = Gateway::start("stripe", "").await;
+    let within = Duration::from_secs(1);
+    let config = parse_url("postgres://nobody@127.0.0.1:1/none").expect("a URL");
+    let limits = Limits { connect: within, answer: within };
+    let database = Postgres::new(config, limits, tokio::runtime::Handle::current()).expect("no TLS");
+    let store = Arc::new(Store::Postgres(Box::new(PostgresStore::new(&database))));
+    let operators = Operators { store, deliveries: None, clock: Clock::System };
+    let (address, _listening) = serve(&gateway, Api::new(Some(operators), tokens()));
+    let request = Request::post("/api/events").method("GET").header("authorization", &format!("Bearer {OPS}"));
+    let (status, code, detail) = problem(&send(address, request).await);
+    assert_eq!((status, code.as_str()), (503, "store_unreachable"));
+    assert!(detail.starts_with("postgres cannot be reached"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_token_in_a_file_is_read_again_on_sighup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = file(&folder, "token", &format!("{OPS}\n"));
+    let text = format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[[source]]\nname = \"s\"\npath = \"/in\"\nprovider = \"stripe\"\nsecrets = [{{ env = \"SECRET\" }}]\nallow = \"any\"\nupstream = \"http://127.0.0.1:1/\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntokens = [{{ name = \"ops\", file = \"{}\", role = \"manage\" }}]\n",
+        token.display()
+    );
+    let mut serving = Serving::with_file(&file(&folder, "h.toml", &text));
+    let address = serving.address("admin");
+    let ask = async |token: &str| {
+        let request = Request::post("/api/events").method("GET").header("authorization", &format!("Bearer {token}"));
+        problem(&send(address, request).await)
+    };
+    assert_eq!((ask(OPS).await.0, ask(READER).await.0), (404, 401), "let in, and there is no store");
+    file(&folder, "token", READER);
+    serving.signal("HUP");
+    serving.wait_for(&["Took over the configuration"]);
+    assert_eq!((ask(OPS).await.0, ask(READER).await.0), (401, 404));
 }
