@@ -36,13 +36,13 @@ impl SqliteStore {
     }
 
     pub(super) async fn waiting(&self, now: UnixMillis) -> std::result::Result<Vec<Waiting>, StoreError> {
-        self.end_leases_of_the_dead(now).await?;
+        self.end_leases_of_the_dead().await?;
         let (ended, waiting) = self.database.read(move |c| Ok((has_ended_leases(c, now)?, waiting(c)?))).await?;
         if !ended {
             return Ok(waiting);
         }
         let again = move |c: &Connection| {
-            end_leases(c, now, now)?;
+            end_leases(c, now)?;
             self::waiting(c)
         };
         self.database.write(Durability::Process, again).await
@@ -55,17 +55,17 @@ impl SqliteStore {
         lease: Duration,
         token: i64,
     ) -> std::result::Result<Vec<Leased>, StoreError> {
-        self.end_leases_of_the_dead(now).await?;
+        self.end_leases_of_the_dead().await?;
         // A lease that a loss of power takes back was not begun with, or is found out by its end.
         let work = move |c: &Connection| self::lease(c, &room, now, now.after(lease), token);
         self.database.write(Durability::Process, work).await
     }
 
-    async fn end_leases_of_the_dead(&self, now: UnixMillis) -> std::result::Result<(), StoreError> {
+    async fn end_leases_of_the_dead(&self) -> std::result::Result<(), StoreError> {
         if !self.fresh.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
-        let ended = self.database.write(Durability::Process, move |c| end_leases(c, UnixMillis(i64::MAX), now)).await;
+        let ended = self.database.write(Durability::Process, end_all_leases).await;
         if ended.is_err() {
             self.fresh.store(true, Ordering::Relaxed);
         }
@@ -146,11 +146,18 @@ fn has_ended_leases(connection: &Connection, now: UnixMillis) -> Result<bool> {
     connection.prepare_cached(sql)?.query_row([now.0], |row| row.get(0))
 }
 
-/// Nobody knows how far the attempts got whose leases ended.
-fn end_leases(connection: &Connection, ended_by: UnixMillis, now: UnixMillis) -> Result<usize> {
-    let sql = "UPDATE deliveries SET state = 0, due_at = min(due_at, ?2), lease_token = NULL, possible_duplicate = 1 \
+/// Nobody knows how far the attempts got whose leases ended by `now`.
+fn end_leases(connection: &Connection, now: UnixMillis) -> Result<usize> {
+    let sql = "UPDATE deliveries SET state = 0, lease_token = NULL, possible_duplicate = 1 \
         WHERE state = 1 AND due_at <= ?1";
-    connection.prepare_cached(sql)?.execute([ended_by.0, now.0])
+    connection.prepare_cached(sql)?.execute([now.0])
+}
+
+/// Whoever had them is gone with its process: there is nothing to wait for.
+fn end_all_leases(connection: &Connection) -> Result<usize> {
+    let sql = "UPDATE deliveries SET state = 0, due_at = created_at, lease_token = NULL, possible_duplicate = 1 \
+        WHERE state = 1";
+    connection.execute(sql, [])
 }
 
 /// Steps from destination to destination along the index, so that it costs the same whatever waits for each.

@@ -461,6 +461,22 @@ async fn stats_count_what_waits_for_whom(subject: Subject) {
     assert!(stats.bytes > 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_had_leased_is_due_when_the_file_is_opened_again() {
+    let Subject { store, other, _folder: folder } = Subject::sqlite().await;
+    let subject = Subject { store, other, _folder: None };
+    let (_, delivery) = subject.owe("a", 0).await;
+    subject.lease("a", 1, SECOND).await;
+    drop(subject);
+    let folder = folder.expect("a file");
+    let database = Sqlite::open(&folder.path().join("hookward.db")).expect("nobody has it");
+    let store = Arc::new(Store::Sqlite(SqliteStore::open(database).await.expect("a file")));
+    let again = Subject { other: Arc::clone(&store), store, _folder: Some(folder) };
+    assert_eq!(again.waiting(2 * SECOND).await, [("a".into(), 0)], "long before its lease would have ended");
+    let leased = again.lease("a", 1, 2 * SECOND).await.remove(0);
+    assert_eq!((leased.id, leased.possible_duplicate), (delivery, true));
+}
+
 macro_rules! suite {
     ($store:ident: $($case:ident)*) => {
         mod $store {$(
