@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{OPS, READER, Server, Verdict, millis};
 use crate::support::child::hookward;
+use crate::support::services::shared_postgres;
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -212,4 +213,18 @@ async fn close(server: Server) -> tempfile::TempDir {
     let _ = listening.await;
     drop(store);
     folder
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_store_is_opened_beside_its_servers() {
+    let url = shared_postgres().database().await;
+    let direct = async |command: &str| run(None, words(&format!("{command} --store {url}"))).await;
+    let sound = direct("store check").await;
+    assert_eq!((sound.code, &*sound.stdout), (Some(0), "The store is sound; events: 0, deliveries: 0\n"), "{sound:?}");
+    assert_eq!(lines(&direct("store stats --json").await.stdout)[0]["engine"], "postgres");
+    let retried = direct("deliveries retry --dead").await;
+    assert_eq!((retried.code, &*retried.stdout), (Some(0), "Retried 0 deliveries\n"), "{retried:?}");
+    let absent = direct("events replay 07070707070707070707070707070707 --destination app").await;
+    assert_eq!(absent.code, Some(1), "{absent:?}");
+    assert!(absent.stderr.contains("there is no event 0707"), "{absent:?}");
 }
