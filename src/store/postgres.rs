@@ -68,11 +68,17 @@ const LEASE: &str = "
     )
     SELECT taken.*, e.method, e.query, e.headers, e.body FROM taken JOIN events e ON e.id = taken.event";
 
+/// Locks what could go. Who replays or retries locks events too, so from here on nobody does with these.
+const LOCK_OLD: &str = "
+    SELECT id FROM events e WHERE accepted_at < $1
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = e.id AND state IN (0, 1))
+    ORDER BY accepted_at LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+/// Looks again, at what was owed until the lock was had.
 const PURGE: &str = "
     WITH old AS (
-        SELECT id FROM events e WHERE accepted_at < $1
+        SELECT id FROM events e WHERE id = ANY ($1)
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = e.id AND state IN (0, 1))
-        ORDER BY accepted_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ), deliveries_gone AS (
         DELETE FROM deliveries WHERE event IN (SELECT id FROM old) RETURNING id
     ), attempts_gone AS (
@@ -80,8 +86,14 @@ const PURGE: &str = "
     )
     DELETE FROM events WHERE id IN (SELECT id FROM old)";
 
-const RETRY: &str = "UPDATE deliveries SET state = 0, due_at = $2, created_at = $2, attempts = 0 \
-    WHERE id = ANY ($1) AND state IN (0, 3) RETURNING id";
+/// Locks the events, so that they are not purged meanwhile.
+const RETRY: &str = "
+    WITH found AS (
+        SELECT d.id FROM deliveries d JOIN events e ON e.id = d.event
+        WHERE d.id = ANY ($1) AND d.state IN (0, 3) FOR SHARE OF e
+    )
+    UPDATE deliveries d SET state = 0, due_at = $2, created_at = $2, attempts = 0 FROM found
+    WHERE d.id = found.id AND d.state IN (0, 3) RETURNING d.id";
 
 /// Owes an event to the destinations, under these ids, and says whether it is there. Locked, it is not purged meanwhile.
 const REPLAY: &str = "
@@ -144,8 +156,12 @@ impl PostgresStore {
             .run(move |connection| {
                 Box::pin(async move {
                     sweep(connection, slice, now).await?;
-                    let statement = connection.prepared(PURGE).await?;
-                    let gone = connection.client.execute(&statement, &[&before.0, &i64::from(most)]).await?;
+                    let (lock, purge) = (connection.prepared(LOCK_OLD).await?, connection.prepared(PURGE).await?);
+                    let transaction = connection.client.transaction().await?;
+                    let old = transaction.query(&lock, &[&before.0, &i64::from(most)]).await?;
+                    let old: Vec<&[u8]> = old.iter().map(|row| row.get(0)).collect();
+                    let gone = transaction.execute(&purge, &[&old]).await?;
+                    transaction.commit().await?;
                     Ok(u32::try_from(gone).unwrap_or(most))
                 })
             })

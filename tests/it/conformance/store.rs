@@ -470,7 +470,7 @@ async fn what_a_process_had_leased_is_due_when_the_file_is_opened_again() {
     drop(subject);
     let folder = folder.expect("a file");
     let database = Sqlite::open(&folder.path().join("hookward.db")).expect("nobody has it");
-    let store = Arc::new(Store::Sqlite(SqliteStore::open(database).await.expect("a file")));
+    let store = Arc::new(Store::Sqlite(SqliteStore::new(database)));
     let again = Subject { other: Arc::clone(&store), store, _folder: Some(folder) };
     assert_eq!(again.waiting(2 * SECOND).await, [("a".into(), 0)], "long before its lease would have ended");
     let leased = again.lease("a", 1, 2 * SECOND).await.remove(0);
