@@ -45,7 +45,7 @@ use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
 use record::Record;
 use respond::Reply;
 use routes::{Reach, Route, Routes, Way};
-use source::{Proof, Source};
+use source::{Mode, Proof, Source};
 use verify::{Admitted, Shadowed, Verified, verify};
 
 /// What may change while the gateway runs.
@@ -72,7 +72,10 @@ pub struct Gateway {
     settings: ArcSwap<Settings>,
     pub metrics: Arc<Metrics>,
     pub dedup: Dedup,
+    /// By what events are told apart that are proxied.
     keys: KeyMaker,
+    /// By what those are that are stored: the store outlives this process, and others use it too.
+    kept_keys: KeyMaker,
     clock: Clock,
     budget: Arc<Budget>,
     /// Where events go whose sources store them; `None` where no source does.
@@ -97,6 +100,7 @@ impl Gateway {
             settings: ArcSwap::from_pointee(settings),
             metrics,
             keys: dedup.key_maker(),
+            kept_keys: KeyMaker::shared(),
             dedup,
             clock,
             budget,
@@ -242,7 +246,11 @@ impl Worker {
 
     /// Judges a request, with the provider's keys where they are published rather than configured.
     async fn judge(&self, source: &Source, received: Received) -> Result<Verified, (Box<Received>, Rejection)> {
-        let (now, makers) = (self.gateway.clock.now(), &self.gateway.keys);
+        let now = self.gateway.clock.now();
+        let makers = match &source.mode {
+            Mode::Proxy(_) => &self.gateway.keys,
+            Mode::Store { .. } => &self.gateway.kept_keys,
+        };
         let url = match source.key_url(&received) {
             Ok(Some(url)) => url,
             Ok(None) => return verify(source, received, now, makers, None),
