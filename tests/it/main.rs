@@ -5,6 +5,7 @@ mod support;
 
 mod configuration;
 mod conformance;
+mod crashes;
 mod dedup;
 mod demo;
 mod explain;

@@ -2,8 +2,11 @@
 
 pub mod child;
 pub mod client;
+pub mod crowd;
 pub mod sender;
 pub mod services;
+pub mod site;
+pub mod stored;
 pub mod upstream;
 
 use std::net::SocketAddr;

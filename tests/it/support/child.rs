@@ -79,6 +79,15 @@ impl Serving {
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
     }
 
+    /// Kills it, which must not have ended before.
+    pub fn kill(mut self) {
+        if let Some(status) = self.child.try_wait().expect("our child") {
+            self.log.extend(self.lines.iter());
+            panic!("it ended by itself, {status}: {:#?}", self.log);
+        }
+        // The rest is what `drop` does.
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().expect("its end");

@@ -1,9 +1,10 @@
 //! The operator's app: answers as it is told, and remembers what it got.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -33,6 +34,9 @@ pub struct Arrived {
     pub target: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub at: Instant,
+    /// True if one with the same body had been answered 2xx before.
+    pub after_success: bool,
 }
 
 impl Arrived {
@@ -41,6 +45,11 @@ impl Arrived {
         let values: Vec<_> = self.headers.get_all(name).iter().collect();
         assert!(values.len() <= 1, "{name} is there {} times", values.len());
         values.first().map_or("", |value| value.to_str().expect("visible ASCII"))
+    }
+
+    /// True if it says of itself that it may be a duplicate.
+    pub fn is_marked(&self) -> bool {
+        self.header("hookward-possible-duplicate") == "1"
     }
 }
 
@@ -58,6 +67,8 @@ type Fails = fn(&Bytes) -> bool;
 struct State {
     plan: Mutex<VecDeque<Act>>,
     arrived: Mutex<Vec<Arrived>>,
+    /// Every body that arrived.
+    seen: Mutex<HashSet<Bytes>>,
     held: Semaphore,
     /// How many requests with each body succeeded.
     successes: Mutex<HashMap<Bytes, usize>>,
@@ -72,6 +83,7 @@ impl Upstream {
         let state = Arc::new(State {
             plan: Mutex::default(),
             arrived: Mutex::default(),
+            seen: Mutex::default(),
             held: Semaphore::new(0),
             successes: Mutex::default(),
             fails_first: Mutex::default(),
@@ -131,6 +143,13 @@ impl Upstream {
         }
     }
 
+    /// The bodies that arrived again after a success without being marked as possible duplicates: there must be none.
+    pub fn unmarked_repeats(&self) -> Vec<Bytes> {
+        let arrived = self.state.arrived.lock().unwrap();
+        let unmarked = arrived.iter().filter(|arrived| arrived.after_success && !arrived.is_marked());
+        unmarked.map(|arrived| arrived.body.clone()).collect()
+    }
+
     /// How many requests with each body were answered 2xx.
     pub fn successes(&self) -> HashMap<Bytes, usize> {
         self.state.successes.lock().unwrap().clone()
@@ -139,18 +158,21 @@ impl Upstream {
 
 async fn act(state: Arc<State>, request: hyper::Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
+    // Whoever is killed while it writes has asked for nothing.
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let first = {
         let mut arrived = state.arrived.lock().unwrap();
-        let fails = *state.fails_first.lock().unwrap();
-        let first = fails.is_some_and(|fails| fails(&body)) && !arrived.iter().any(|known| known.body == body);
+        let new = state.seen.lock().unwrap().insert(body.clone());
+        let after_success = state.successes.lock().unwrap().contains_key(&body);
         arrived.push(Arrived {
             method: parts.method.to_string(),
             target: parts.uri.to_string(),
             headers: parts.headers,
             body: body.clone(),
+            at: Instant::now(),
+            after_success,
         });
-        first
+        new && state.fails_first.lock().unwrap().is_some_and(|fails| fails(&body))
     };
     let act = state.plan.lock().unwrap().pop_front().unwrap_or(Act::Answer(if first { 500 } else { 200 }));
     let (status, headers, text) = match act {
