@@ -46,11 +46,7 @@ async fn kill_again_and_again(site: &Site, upstream: &Upstream) -> HashSet<Bytes
     let last = site.start();
     let accepted = crowd.stop().await;
     println!("{} events accepted, {} requests arrived", accepted.len(), upstream.arrived().len());
-    wait_until("everything accepted to arrive", || {
-        let successes = upstream.successes();
-        accepted.iter().all(|body| successes.contains_key(body))
-    })
-    .await;
+    wait_until("everything accepted to arrive", || upstream.has_all(&accepted)).await;
     last.signal("TERM");
     let (status, log) = last.end();
     assert!(status.success(), "{log:#?}");

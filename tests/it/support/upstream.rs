@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -34,7 +33,6 @@ pub struct Arrived {
     pub target: String,
     pub headers: HeaderMap,
     pub body: Bytes,
-    pub at: Instant,
     /// True if one with the same body had been answered 2xx before.
     pub after_success: bool,
 }
@@ -78,7 +76,12 @@ struct State {
 
 impl Upstream {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address")).await
+    }
+
+    /// One at an address that a test has known before.
+    pub async fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State {
             plan: Mutex::default(),
@@ -143,6 +146,12 @@ impl Upstream {
         }
     }
 
+    /// True once each of `bodies` was answered 2xx.
+    pub fn has_all<'a>(&self, bodies: impl IntoIterator<Item = &'a Bytes>) -> bool {
+        let successes = self.state.successes.lock().unwrap();
+        bodies.into_iter().all(|body| successes.contains_key(body))
+    }
+
     /// The bodies that arrived again after a success without being marked as possible duplicates: there must be none.
     pub fn unmarked_repeats(&self) -> Vec<Bytes> {
         let arrived = self.state.arrived.lock().unwrap();
@@ -169,7 +178,6 @@ async fn act(state: Arc<State>, request: hyper::Request<Incoming>) -> io::Result
             target: parts.uri.to_string(),
             headers: parts.headers,
             body: body.clone(),
-            at: Instant::now(),
             after_success,
         });
         new && state.fails_first.lock().unwrap().is_some_and(|fails| fails(&body))

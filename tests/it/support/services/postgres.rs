@@ -78,8 +78,13 @@ impl Postgres {
 
     /// Breaks every connection off and starts again on the same port, as `pg_ctl restart -m immediate` does.
     pub fn restart(&self) {
-        self.home.end("QUIT");
+        self.crash();
         self.start_again();
+    }
+
+    /// The first half of that.
+    pub fn crash(&self) {
+        self.home.end("QUIT");
     }
 
     /// Ends it at once.
