@@ -16,10 +16,10 @@ use crate::support::stored::Stored;
 const SENDERS: usize = 24;
 
 /// How long the program lives before it is killed, in milliseconds: sometimes it has hardly begun.
-const LIVES: std::ops::Range<u64> = 10..400;
+const LIVES: std::ops::Range<u64> = 10..700;
 
 /// In which a delivery or a claim is another's soon after its owner was killed.
-const SHORT: &str = "upstream_timeout = \"500ms\"\nlease = \"1s\"\nwait = \"100ms\"";
+const SHORT: &str = "upstream_timeout = \"400ms\"\nlease = \"700ms\"\nwait = \"100ms\"";
 
 const STORE: &str = "mode = \"store\"\nretry = { initial = \"50ms\", factor = 1, max = \"50ms\", jitter = 0 }";
 
@@ -55,7 +55,8 @@ async fn kill_again_and_again(site: &Site, upstream: &Upstream) -> HashSet<Bytes
 
 /// Nothing else than what was accepted arrived, and what arrived again after a success says so.
 fn check(upstream: &Upstream, accepted: &HashSet<Bytes>) {
-    assert_eq!(upstream.unmarked_repeats(), [Bytes::new(); 0]);
+    let unmarked = upstream.unmarked_repeats();
+    assert!(unmarked.is_empty(), "{unmarked:?}");
     let successes = upstream.successes();
     assert!(successes.keys().all(|body| accepted.contains(body)), "senders try until they are answered 2xx");
     assert!(upstream.arrived().iter().any(|arrived| arrived.is_marked()), "it was never killed at work");
