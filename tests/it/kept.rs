@@ -5,11 +5,9 @@ mod restart;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::support::upstream::Act;
-use crate::support::{Gateway, NOW, Request, SECRET, Upstream, signed};
+use crate::support::{Gateway, NOW, Request, Upstream, signed};
 
 /// A gateway that stores its events in a file, which is gone with the folder.
 struct Kept {
@@ -169,16 +167,4 @@ async fn the_largest_body_arrives_whole() {
     assert!(kept.gateway.upstream.only().body == body.as_bytes(), "byte for byte");
     let larger = signed("vpn-enterprise", "", &format!("{body} "), NOW);
     assert_eq!(kept.gateway.send(larger).await.status, 413);
-}
-
-#[tokio::test]
-async fn a_client_that_hangs_up_at_once_has_sent_its_event() {
-    let kept = Kept::start("").await;
-    for number in 0..20 {
-        let mut client = TcpStream::connect(kept.gateway.address()).await.expect("a listener");
-        client.write_all(&event(&format!("evt_{number}")).bytes()).await.expect("a connection");
-    }
-    kept.delivered(20).await;
-    assert_eq!(kept.gateway.upstream.successes().len(), 20);
-    assert!(!kept.bodies().concat().contains(SECRET));
 }
