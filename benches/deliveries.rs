@@ -1,7 +1,7 @@
 //! What mode = "store" does: events accepted, delivered, waiting, remembered.
 //!
-//! `cargo bench --bench deliveries -- --rounds 3 --seconds 2 --parts full,steady,dead,backlog,ids`, and with `--full`
-//! larger backlogs and longer measurements.
+//! `cargo bench --bench deliveries -- --rounds 1 --seconds 2 --parts full,steady,dead,backlog,ids` takes two minutes.
+//! With `--full` there are three rounds of longer measurements and larger backlogs, which take most of an hour.
 //!
 //! The real program on a real disk, with SQLite and with a PostgreSQL that flushes. Load and upstream share one thread
 //! of this process, and everything shares the machine: rates are those of a machine that does all of it at once. What
@@ -80,9 +80,9 @@ enum Role {
 
 #[derive(Debug, Args)]
 struct Plan {
-    /// How often each thing is measured
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
+    /// How often each thing is measured; 1, or 3 with --full
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
     /// Seconds that each measurement takes, after a warm-up; 2, or 20 with --full
     #[arg(long, value_parser = parse_seconds)]
     seconds: Option<Duration>,
@@ -169,11 +169,12 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     let long = if plan.full { LONGEST } else { LONG };
     let long = plan.backlog.unwrap_or(long);
     let seconds = plan.seconds.unwrap_or(Duration::from_secs(if plan.full { 20 } else { 2 }));
+    let rounds = plan.rounds.unwrap_or(if plan.full { 3 } else { 1 });
     let stand = Stand::new(&plan.folder, seconds)?;
     let flush = stand.flush_time()?;
     let mut tables = Tables::new();
-    for round in 0..plan.rounds {
-        eprintln!("round {}/{}", round + 1, plan.rounds);
+    for round in 0..rounds {
+        eprintln!("round {}/{rounds}", round + 1);
         for engine in plan.stores_in_round(round) {
             tables.under_load(plan, &stand, engine).await?;
         }
