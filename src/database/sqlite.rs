@@ -306,6 +306,8 @@ fn writing(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // 16 MiB of pages, whatever the size of the file.
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    // What a savepoint would take back stands in memory: in a file it would be as many writes again as the log.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // A log that a long reader made grow is cut back.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     Ok(connection)
