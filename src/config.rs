@@ -13,6 +13,7 @@ mod secrets;
 mod sidecar;
 mod source;
 mod stores;
+mod upstream;
 mod warnings;
 
 use std::net::SocketAddr;

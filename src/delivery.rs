@@ -1,7 +1,7 @@
 //! The worker behind both roles: leases what is due, attempts it, writes down what came of it.
 //!
 //! What is owed stands in the store alone. Here is only a hint of what waits for whom, so that the usual way from a
-//! commit to an attempt asks the store for one destination; it is looked up anew every [`POLL`], which finds what other
+//! commit to an attempt asks the store for one destination; it is looked up anew every second, which finds what other
 //! nodes left behind.
 
 mod attempt;

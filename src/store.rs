@@ -1,7 +1,6 @@
 //! What must not be lost: events, what is owed to whom, and what came of it.
 //!
-//! Both engines have the same verbs. Whatever is answered with success is on the disk, but for leases, which can be
-//! found out again.
+//! Both engines have the same verbs, and whatever is answered with success is on the disk.
 
 mod id;
 mod operator;

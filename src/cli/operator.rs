@@ -23,7 +23,7 @@ pub struct Reach {
     /// Admin listener of a running server [default: $HOOKWARD_ADMIN_URL, else http://127.0.0.1:9090]
     #[arg(long, value_name = "URL", conflicts_with_all = ["config", "store"])]
     admin: Option<String>,
-    /// Variable that holds one of the server's [admin] tokens
+    /// Variable that holds one of the server's admin tokens
     #[arg(long, value_name = "NAME", default_value = "HOOKWARD_ADMIN_TOKEN")]
     token_env: String,
     #[command(flatten)]

@@ -1,22 +1,21 @@
 //! `[[source]]`.
 
-use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::environment::Environment;
-use super::gateway::{count, positive, positive_size, read_networks};
-use super::retry;
+use super::gateway::{positive, positive_size, read_networks};
 use super::scheme::{Keys, read_params, read_profile, read_proof};
 use super::secrets::{self, NamedSecret};
+use super::upstream::Way;
 use super::warnings;
 use crate::dedup::StoreDown;
 use crate::document::{Fault, Node, Reader, Value};
-use crate::egress::{Roots, Url};
+use crate::egress::Url;
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
-use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Mode, Proof, REWRITING, Source, Upstream};
+use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source};
 use crate::quantity::parse_duration;
 use crate::signature::preset::Preset;
 use crate::signature::profile::{MissingId, ReplayGuard, read_methods};
@@ -62,28 +61,12 @@ pub fn read(
     let authorization =
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
     let allow = read_allow(reader, preset);
-    let stores = reader.choice("mode", &Mode::WORDS).unwrap_or(false);
+    let way = Way::read(reader, has_store);
     let store_down = reader.choice("store_down", &StoreDown::WORDS).unwrap_or(StoreDown::FailClosed);
-    if stores && !has_store {
-        let text = "mode: \"store\" needs a [store], for example url = \"sqlite:/var/lib/hookward/hookward.db\"";
-        reader.fault(reader.place_of("mode"), text);
-    }
-    if stores && store_down == StoreDown::FailOpen {
+    if way.stores && store_down == StoreDown::FailOpen {
         let text = "store_down: with mode = \"store\" there is nothing to fall back on, the provider has to try again";
         reader.fault(reader.place_of("store_down"), text);
     }
-    let urls = read_upstreams(reader, stores);
-    let (roots, ca_file) = read_roots(reader, &urls);
-    let schedule = retry::read(reader.table("retry"));
-    let max_in_flight = count(reader, "max_in_flight", 100_000).unwrap_or(64);
-    if !stores {
-        for key in ["retry", "max_in_flight"].into_iter().filter(|key| reader.has(key)) {
-            let text = format!("{key}: it is for mode = \"store\"; in proxy mode the provider tries again");
-            reader.fault(reader.place_of(key), text);
-        }
-    }
-
-    let connect_timeout = positive(reader, "upstream_connect_timeout").unwrap_or(Duration::from_secs(2));
     let explicit_timeout = positive(reader, "upstream_timeout");
     let (lease, wait) = (positive(reader, "lease"), reader.parse("wait", parse_duration));
     let max_body = positive_size(reader, "max_body").unwrap_or(1 << 20);
@@ -114,7 +97,7 @@ pub fn read(
     let mut described = Described {
         secrets: named.iter().map(describe).collect(),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
-        ca_file,
+        ca_file: way.ca_file.clone(),
         scheme: ["signature", "timestamp", "event", "any_of", "first_of", "together"]
             .into_iter()
             .filter_map(|key| Some(format!("{key} = {}", reader.value(key)?.to_toml())))
@@ -133,20 +116,7 @@ pub fn read(
     }
 
     let (name, proof) = (name?, proof?);
-    let upstreams = urls.into_iter().map(|url| Upstream {
-        path: Uri::try_from(url.path.as_str()).unwrap_or_default(),
-        host: url.target.host_header(),
-        roots: roots.clone().filter(|_| url.target.tls),
-        url,
-        connect_timeout,
-        timeout,
-    });
-    let mut upstreams: Vec<Upstream> = upstreams.collect();
-    let mode = match stores {
-        true if upstreams.is_empty() => return None,
-        true => Mode::Store { upstreams, schedule, max_in_flight },
-        false => Mode::Proxy(upstreams.pop()?),
-    };
+    let mode = way.mode(timeout)?;
     let source = Source {
         verified_by: verified_by(provider, &proof),
         key_memory: KeyMemory::default(),
@@ -215,14 +185,6 @@ fn parse_path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn parse_upstream(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text)?;
-    if url.query.is_some() {
-        return Err(format!("\"{text}\" has a query, but the upstream gets the query of each request"));
-    }
-    Ok(url)
-}
-
 /// The URL as the provider was given it, without its query.
 fn parse_public_url(text: &str) -> Result<String, String> {
     let url = Url::parse(text)?;
@@ -286,64 +248,6 @@ fn read_authorization(
     let origin = format!("{{ scheme = \"{word}\", {origin}, pass = {pass} }}");
     inner.finish();
     Some((Authorization::new(scheme, &secret, pass), origin))
-}
-
-/// One URL, or several where the events are stored. Empty if there is a fault in them.
-fn read_upstreams(reader: &Reader<'_>, stores: bool) -> Vec<Url> {
-    let Some(value) = reader.value("upstream") else {
-        reader.missing("upstream", "\"http://127.0.0.1:3000/webhooks\"");
-        return Vec::new();
-    };
-    if !matches!(value.node, Node::List(_)) {
-        return reader.parse("upstream", parse_upstream).into_iter().collect();
-    }
-    let texts = reader.texts("upstream").unwrap_or_default();
-    if !stores && texts.len() != 1 {
-        let text = "upstream: several are for mode = \"store\", which delivers to each; in proxy mode the provider gets one answer";
-        reader.fault(value.place.clone(), text);
-        return Vec::new();
-    }
-    if texts.is_empty() {
-        reader.fault(value.place.clone(), "upstream: an empty list leads nowhere");
-    }
-    let mut urls: Vec<Url> = Vec::with_capacity(texts.len());
-    for text in texts {
-        match parse_upstream(text.value) {
-            Ok(url) if urls.contains(&url) => {
-                reader.fault(text.place, format!("upstream: \"{url}\" is there twice"));
-            }
-            Ok(url) => urls.push(url),
-            Err(wrong) => reader.fault(text.place, format!("upstream: {wrong}")),
-        }
-    }
-    urls
-}
-
-fn read_roots(reader: &Reader<'_>, urls: &[Url]) -> (Option<Roots>, Option<String>) {
-    let tls = urls.iter().any(|url| url.target.tls);
-    let Some(file) = reader.text("ca_file") else {
-        if !tls {
-            return (None, None);
-        }
-        return match Roots::system() {
-            Ok(roots) => (Some(roots), None),
-            Err(error) => {
-                reader.fault(reader.place_of("upstream"), format!("upstream: {error}, name some in ca_file"));
-                (None, None)
-            }
-        };
-    };
-    if !urls.is_empty() && !tls {
-        reader.fault(file.place, "ca_file: the upstream is plain http://, there is no certificate to check");
-        return (None, None);
-    }
-    match Roots::from_file(Path::new(file.value)) {
-        Ok(roots) => (Some(roots), Some(file.value.to_owned())),
-        Err(error) => {
-            reader.fault(file.place, format!("ca_file: cannot use {}: {error}", file.value));
-            (None, None)
-        }
-    }
 }
 
 fn read_pass_headers(reader: &Reader<'_>) -> Vec<HeaderName> {

@@ -56,9 +56,10 @@ impl SqliteStore {
         token: i64,
     ) -> std::result::Result<Vec<Leased>, StoreError> {
         self.end_leases_of_the_dead().await?;
-        // A lease that a loss of power takes back was not begun with, or is found out by its end.
+        // A loss of power must not take back a lease whose attempt has begun: nothing would say that its destination may
+        // have the event.
         let work = move |c: &Connection| self::lease(c, &room, now, now.after(lease), token);
-        self.database.write(Durability::Process, work).await
+        self.database.write(Durability::Disk, work).await
     }
 
     async fn end_leases_of_the_dead(&self) -> std::result::Result<(), StoreError> {
