@@ -18,10 +18,13 @@ use crate::database::group::Group;
 use crate::database::postgres::{Connection, Lane, Postgres};
 use crate::dedup::postgres::sweep;
 
-/// The tables are queues: their statistics are always old, and a plan that reads them whole is never right.
-const DURABLE: &str = "SET synchronous_commit = on; SET enable_seqscan = off";
+/// The tables are queues: their statistics are always old, and a plan that reads them whole is never right. Asked about a
+/// few rows among many, the planner would hash all of them once it knows how many there are.
+const DURABLE: &str = "SET synchronous_commit = on; SET enable_seqscan = off; SET enable_hashjoin = off; \
+    SET enable_mergejoin = off; SET jit = off";
 /// For what can be done again.
-const RELAXED: &str = "SET synchronous_commit = off; SET enable_seqscan = off";
+const RELAXED: &str = "SET synchronous_commit = off; SET enable_seqscan = off; SET enable_hashjoin = off; \
+    SET enable_mergejoin = off; SET jit = off";
 /// For those who may ask for everything. A plan that is made for any parameters would use no index for the one that counts.
 const READING: &str = "SET statement_timeout = '60s'; SET plan_cache_mode = force_custom_plan";
 
