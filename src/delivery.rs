@@ -156,6 +156,7 @@ impl Worker {
             let waiting = self.deliveries.store.waiting(now).await?;
             self.due = waiting.into_iter().map(|waiting| (waiting.destination, waiting.due_at)).collect();
             self.looked = Some(Instant::now());
+            self.note_success();
             self.look_at_health();
         }
         let destinations = self.deliveries.destinations();

@@ -55,8 +55,18 @@ pub async fn keep(
         remember,
         destinations: destinations.clone(),
     };
-    let accepted = timeout(source.wait, keeper.store.accept(event)).await;
-    drop(share);
+    let store = Arc::clone(&keeper.store);
+    // A store that hangs still holds the body, and so its share of the budget, when nobody waits for it any more.
+    let accepting = tokio::spawn(async move {
+        let accepted = store.accept(event).await;
+        drop(share);
+        accepted
+    });
+    let accepted = match timeout(source.wait, accepting).await {
+        Ok(Ok(accepted)) => Ok(accepted),
+        Ok(Err(_)) => return not_stored(&mut record, "storing it broke off".into()),
+        Err(late) => Err(late),
+    };
     let outcome = match accepted {
         Ok(Ok(Accepted::New)) => {
             keeper.deliveries.wake(&destinations);
