@@ -171,7 +171,7 @@ impl Worker {
         let (now, ends) = (self.deliveries.clock.millis(), Instant::now() + lease);
         let leased = self.deliveries.store.lease(room, now, lease).await?;
         self.note_success();
-        for Room { destination, deliveries } in asked {
+        for Room { destination, deliveries, .. } in asked {
             let got = leased.iter().filter(|leased| leased.destination == destination).count();
             if got < deliveries {
                 // Nothing more is due; what is due later is found by looking, or told by whoever settles it.
@@ -202,7 +202,7 @@ impl Worker {
             // Nobody takes more than half of what is left, so that there is something left for everybody.
             let room = room.min(left.div_ceil(2));
             if room > 0 {
-                rooms.push(Room { destination: Arc::clone(name), deliveries: room });
+                rooms.push(Room { destination: Arc::clone(name), deliveries: room, ordered: false });
                 left -= room;
             }
         }

@@ -157,6 +157,7 @@ impl Operators {
             return Err(match row.state {
                 State::Leased => OperatorError::Leased(id),
                 State::Delivered => OperatorError::Delivered(id),
+                State::Skipped | State::Cancelled => OperatorError::Ended(id),
                 State::Waiting | State::Dead => OperatorError::Changed(id),
             });
         }
@@ -170,7 +171,7 @@ impl Operators {
     /// If the filter asks for what cannot be retried, or the store cannot be asked.
     pub async fn retry_many(&self, filter: DeliveryFilter) -> Result<RetriedMany, OperatorError> {
         let state = filter.state.unwrap_or(State::Dead);
-        if matches!(state, State::Leased | State::Delivered) {
+        if !matches!(state, State::Waiting | State::Dead) {
             return Err(OperatorError::NotRetryable(word(state)));
         }
         let page = self.store.deliveries(DeliveryFilter { state: Some(state), ..filter }).await?;

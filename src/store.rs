@@ -2,21 +2,26 @@
 //!
 //! Both engines have the same verbs, and whatever is answered with success is on the disk.
 
+mod directory;
 mod id;
 mod operator;
 mod postgres;
-
+mod sent;
 mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
 use crate::dedup::ClaimKeys;
 
+pub use directory::{
+    Change, Changed, Failing, Health, Idempotent, Record, RecordKind, Records, Replayed, Tally, day_of,
+};
 pub use id::Id;
 pub use operator::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryRow, DestinationStats, EventDetail, EventFilter, EventRow,
@@ -24,6 +29,7 @@ pub use operator::{
 };
 
 pub use postgres::PostgresStore;
+pub use sent::{SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow};
 pub use sqlite::SqliteStore;
 
 /// A request as it is forwarded: what of it does not depend on where it goes.
@@ -37,18 +43,99 @@ pub struct Message {
     pub body: Bytes,
 }
 
-/// An event to be kept, with one delivery for each of its destinations.
+/// An event to be kept, with its deliveries.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     pub id: Id,
+    /// Whose webhook it was; `sender` for what our own app emitted.
     pub source: String,
+    /// Of an event that our own app emitted: whose it is, and of which type.
+    pub emitted: Option<Emitted>,
     /// The provider's id, as in `hookward-event-id`.
     pub event_id: Option<String>,
     pub accepted_at: UnixMillis,
     pub message: Message,
     /// What it is remembered by; `None` where dedup is off.
     pub remember: Option<Remember>,
-    pub destinations: Vec<Arc<str>>,
+    /// Other bodies for the same event: a delivery of variant 1 has the first of them, variant 0 that of `message`.
+    pub variants: Vec<Bytes>,
+    pub owed: Vec<Owed>,
+}
+
+/// What is known of an event that our own app emitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emitted {
+    pub account: Arc<str>,
+    /// The name of its type, such as `invoice.paid`.
+    pub kind: String,
+}
+
+/// A delivery to be kept with its event, or anew for one that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    pub id: Id,
+    pub destination: Arc<str>,
+    /// Which body it has: 0 for the event's own.
+    pub variant: u16,
+    /// True if its destination gets one at a time, in the order in which they were accepted.
+    pub ordered: bool,
+    pub trigger: Trigger,
+    pub begin: Begin,
+}
+
+impl Owed {
+    /// What a webhook that came in is owed to.
+    pub fn due(destination: Arc<str>, now: UnixMillis) -> Self {
+        let id = Id::new(now);
+        Self { id, destination, variant: 0, ordered: false, trigger: Trigger::Event, begin: Begin::Due }
+    }
+}
+
+/// How a delivery begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// It is due at once.
+    Due,
+    /// It is ours already: whoever keeps it attempts it.
+    Leased { token: i64, until: UnixMillis },
+    /// It will not be made, and this is why. It stands in the log.
+    Skipped(&'static str),
+}
+
+/// Why there is a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Its event was accepted.
+    Event,
+    /// Somebody asked for it again.
+    Resend,
+    /// Somebody asked for its event again.
+    Replay,
+    /// Somebody asked for all that failed.
+    Recover,
+    /// Somebody tries out an endpoint.
+    Test,
+}
+
+/// Events that are kept in one step, or none of them.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub events: Vec<NewEvent>,
+    /// The version of the directory by which their deliveries were decided; `None` where they do not depend on it.
+    pub directory: Option<i64>,
+    pub idempotent: Option<Idempotent>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchOutcome {
+    /// It is on the disk, but for events that were accepted before: one answer for each.
+    Kept(Vec<Accepted>),
+    /// The directory has changed: nothing was kept, decide again.
+    Outdated,
+    /// The request was answered before: nothing was kept.
+    Replayed(Replayed),
 }
 
 /// What an event is remembered by, and for how long.
@@ -75,6 +162,8 @@ pub enum Accepted {
 pub struct Room {
     pub destination: Arc<str>,
     pub deliveries: usize,
+    /// True if it gets one at a time, the oldest first: nothing while another is leased, or waits for its next attempt.
+    pub ordered: bool,
 }
 
 /// A destination for which something is waiting, and when the first of it is due.
@@ -93,10 +182,16 @@ pub struct Leased {
     pub destination: Arc<str>,
     /// When it was first owed: the schedule's window begins here.
     pub created_at: UnixMillis,
+    /// When it was first leased: a frozen timestamp is this one.
+    pub signed_at: UnixMillis,
     /// Attempts that counted so far.
     pub attempts: u32,
     /// True if the destination may have had it already.
     pub possible_duplicate: bool,
+    /// The event's id as its receivers know it.
+    pub event_id: Option<String>,
+    /// The name of its type, where our own app emitted it.
+    pub kind: Option<String>,
     pub message: Message,
 }
 
@@ -107,6 +202,8 @@ pub struct Settlement {
     pub token: i64,
     pub verdict: Verdict,
     pub attempt: Attempt,
+    /// The endpoint whose health and numbers it counts towards; `None` for upstreams and for tests.
+    pub endpoint: Option<Arc<str>>,
 }
 
 /// What is to be done with a delivery after an attempt.
@@ -120,10 +217,12 @@ pub enum Verdict {
         /// True if the destination may have had it already.
         possible_duplicate: bool,
     },
-    /// Its attempts or its time are used up: a dead letter.
+    /// No more attempts are made: a dead letter.
     Dead {
         /// True if the destination may have it all the same.
         possible_duplicate: bool,
+        /// `exhausted`, `expired` or `gone`.
+        reason: &'static str,
     },
 }
 
@@ -137,6 +236,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// False if it failed for a reason of ours: then it does not count.
     pub charged: bool,
+    /// What was sent and answered, as JSON; `None` for upstreams.
+    pub exchange: Option<Bytes>,
 }
 
 /// Where events and deliveries are kept.

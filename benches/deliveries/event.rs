@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use hookward::clock::{Clock, UnixMillis};
 use hookward::dedup::{ClaimKeys, KeyMaker};
-use hookward::store::{Id, Message, NewEvent, Remember};
+use hookward::store::{Id, Message, NewEvent, Owed, Remember};
 use sha2::Sha256;
 
 /// The secret that every request is signed with.
@@ -132,7 +132,9 @@ impl Maker {
                 body: self.body.clone().into(),
             },
             remember: Some(Remember { keys: keys(&self.keys, number), ttl: TTL }),
-            destinations: vec![Arc::clone(&self.destination)],
+            variants: Vec::new(),
+            owed: vec![Owed::due(Arc::clone(&self.destination), accepted_at)],
+            emitted: None,
         }
     }
 }

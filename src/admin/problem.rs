@@ -70,6 +70,7 @@ impl From<OperatorError> for Problem {
             OperatorError::UnknownDestination { .. } => (StatusCode::NOT_FOUND, "unknown_destination"),
             OperatorError::Leased(_) => (StatusCode::CONFLICT, "leased"),
             OperatorError::Delivered(_) => (StatusCode::CONFLICT, "delivered"),
+            OperatorError::Ended(_) => (StatusCode::CONFLICT, "ended"),
             OperatorError::Changed(_) => (StatusCode::CONFLICT, "changed"),
             OperatorError::NotRetryable(_) => (StatusCode::BAD_REQUEST, "bad_parameter"),
             OperatorError::Store(StoreError::Unreachable { .. } | StoreError::Timeout { .. }) => {

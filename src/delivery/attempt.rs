@@ -64,11 +64,17 @@ pub async fn attempt(
         status: exchanged.as_ref().ok().map(|answer| answer.status().as_u16()),
         error: exchanged.as_ref().err().map(said),
         charged: finding != Finding::Ours,
+        exchange: None,
     };
     destination.metrics.attempt_duration.observe(duration);
     destination.metrics.count(outcome(&exchanged, &finding, &verdict));
     tell(&destination, &delivery, &attempt, number, &verdict);
-    settle(&deliveries, Settlement { id: delivery.id, token: delivery.token, verdict, attempt }, give_up).await;
+    settle(
+        &deliveries,
+        Settlement { id: delivery.id, token: delivery.token, verdict, attempt, endpoint: None },
+        give_up,
+    )
+    .await;
     let again = match verdict {
         Verdict::Again { due_at, .. } => Some(due_at),
         Verdict::Delivered | Verdict::Dead { .. } => None,
@@ -85,7 +91,7 @@ fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, numb
             let number = NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
             match schedule.next(number, delivery.created_at, now, *retry_after, fastrand::f64()) {
                 Some(due_at) => Verdict::Again { due_at, possible_duplicate },
-                None => Verdict::Dead { possible_duplicate },
+                None => Verdict::Dead { possible_duplicate, reason: "exhausted" },
             }
         }
         // It costs no attempt, but the window goes on.
@@ -93,7 +99,7 @@ fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, numb
             let possible_duplicate = delivery.possible_duplicate;
             let due_at = now.after(OUR_WAIT);
             if due_at > delivery.created_at.after(schedule.window) {
-                return Verdict::Dead { possible_duplicate };
+                return Verdict::Dead { possible_duplicate, reason: "expired" };
             }
             Verdict::Again { due_at, possible_duplicate }
         }
@@ -139,10 +145,17 @@ async fn unreadable(
     started_at: UnixMillis,
 ) -> Ended {
     let error = "what is stored of the event is not a request".to_owned();
-    let attempt = Attempt { started_at, duration: Duration::ZERO, status: None, error: Some(error), charged: false };
-    let verdict = Verdict::Dead { possible_duplicate: delivery.possible_duplicate };
+    let attempt = Attempt {
+        started_at,
+        duration: Duration::ZERO,
+        status: None,
+        error: Some(error),
+        charged: false,
+        exchange: None,
+    };
+    let verdict = Verdict::Dead { possible_duplicate: delivery.possible_duplicate, reason: "exhausted" };
     tell(&destination, &delivery, &attempt, delivery.attempts, &verdict);
-    let settlement = Settlement { id: delivery.id, token: delivery.token, verdict, attempt };
+    let settlement = Settlement { id: delivery.id, token: delivery.token, verdict, attempt, endpoint: None };
     settle(deliveries, settlement, Instant::now() + SETTLE_AGAIN).await;
     Ended { destination, name: delivery.destination, sign: Sign::Unknown, again: None }
 }

@@ -13,7 +13,7 @@ use super::source::{Mode, Source, Upstream};
 use super::verify::Admitted;
 use crate::delivery::Deliveries;
 use crate::delivery::destination::{Destination, Destinations};
-use crate::store::{Accepted, Id, NewEvent, Remember, Store};
+use crate::store::{Accepted, Id, NewEvent, Owed, Remember, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
 
@@ -49,11 +49,13 @@ pub async fn keep(
     let event = NewEvent {
         id: Id::new(accepted_at),
         source: source.name.clone(),
+        emitted: None,
         event_id,
         accepted_at,
         message,
         remember,
-        destinations: destinations.clone(),
+        variants: Vec::new(),
+        owed: destinations.iter().map(|name| Owed::due(Arc::clone(name), accepted_at)).collect(),
     };
     let store = Arc::clone(&keeper.store);
     // A store that hangs still holds the body, and so its share of the budget, when nobody waits for it any more.

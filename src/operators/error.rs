@@ -27,6 +27,9 @@ pub enum OperatorError {
     /// The destination has it.
     #[error("delivery {0} was delivered: replay its event to deliver it once more")]
     Delivered(Id),
+    /// It was skipped or cancelled.
+    #[error("delivery {0} was skipped or cancelled: replay its event if it is wanted all the same")]
+    Ended(Id),
     /// Somebody else was quicker.
     #[error("delivery {0} has just changed: look at it again")]
     Changed(Id),

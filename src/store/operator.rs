@@ -50,12 +50,22 @@ pub enum State {
     Delivered,
     /// A dead letter.
     Dead,
+    /// Never to be made, and it was known at once.
+    Skipped,
+    /// No longer to be made.
+    Cancelled,
 }
 
 impl State {
     /// The words of the API and of the command line.
-    pub const WORDS: [(&'static str, Self); 4] =
-        [("waiting", Self::Waiting), ("leased", Self::Leased), ("delivered", Self::Delivered), ("dead", Self::Dead)];
+    pub const WORDS: [(&'static str, Self); 6] = [
+        ("waiting", Self::Waiting),
+        ("leased", Self::Leased),
+        ("delivered", Self::Delivered),
+        ("dead", Self::Dead),
+        ("skipped", Self::Skipped),
+        ("cancelled", Self::Cancelled),
+    ];
 
     /// As it stands in a table.
     pub fn code(self) -> i16 {
@@ -192,7 +202,7 @@ mod tests {
     #[test]
     fn states_keep_their_codes() {
         let codes: Vec<i16> = State::WORDS.iter().map(|(_, state)| state.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3], "they stand in tables");
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5], "they stand in tables");
         assert!(State::WORDS.iter().all(|(_, state)| State::from_code(state.code()) == *state));
     }
 

@@ -127,8 +127,8 @@ fn accept(connection: &Connection, event: &NewEvent) -> Result<Accepted> {
         &message.headers[..],
         &message.body[..],
     ])?;
-    for destination in &event.destinations {
-        owe(connection, event.id, destination, event.accepted_at, possible_duplicate)?;
+    for owed in &event.owed {
+        owe(connection, event.id, &owed.destination, event.accepted_at, possible_duplicate)?;
     }
     Ok(Accepted::New)
 }
@@ -195,7 +195,7 @@ fn lease(
     let mut take =
         connection.prepare_cached("UPDATE deliveries SET state = 1, due_at = ?2, lease_token = ?3 WHERE id = ?1")?;
     let mut leased = Vec::new();
-    for Room { destination, deliveries } in room {
+    for Room { destination, deliveries, .. } in room {
         let limit = i64::try_from(*deliveries).unwrap_or(i64::MAX);
         let rows = due.query_map(params![&**destination, now.0, limit], |row| leased_row(row, destination, token))?;
         leased.extend(rows.collect::<Result<Vec<_>>>()?);
@@ -213,8 +213,11 @@ fn leased_row(row: &Row<'_>, destination: &Arc<str>, token: i64) -> Result<Lease
         token,
         destination: Arc::clone(destination),
         created_at: UnixMillis(row.get(2)?),
+        signed_at: UnixMillis(row.get(2)?),
         attempts: row.get(3)?,
         possible_duplicate: row.get(4)?,
+        event_id: None,
+        kind: None,
         message: message(row, 5)?,
     })
 }
@@ -230,7 +233,7 @@ fn message(row: &Row<'_>, first: usize) -> Result<Message> {
 }
 
 fn settle(connection: &Connection, settlement: &Settlement) -> Result<bool> {
-    let Settlement { id, token, verdict, attempt } = settlement;
+    let Settlement { id, token, verdict, attempt, .. } = settlement;
     let ended_at = attempt.started_at.after(attempt.duration);
     let charged = i64::from(attempt.charged);
     let changed = match verdict {
@@ -246,7 +249,7 @@ fn settle(connection: &Connection, settlement: &Settlement) -> Result<bool> {
                  possible_duplicate = ?5 WHERE id = ?1 AND state = 1 AND lease_token = ?2",
             )?
             .execute(params![id.0, token, due_at.0, charged, possible_duplicate])?,
-        Verdict::Dead { possible_duplicate } => connection
+        Verdict::Dead { possible_duplicate, .. } => connection
             .prepare_cached(
                 "UPDATE deliveries SET state = 3, due_at = ?3, lease_token = NULL, attempts = attempts + ?4, \
                  possible_duplicate = ?5 WHERE id = ?1 AND state = 1 AND lease_token = ?2",

@@ -20,8 +20,8 @@ use hookward::egress::{Pool, Url};
 use hookward::operators::Operators;
 use hookward::signature::secret::Secret;
 use hookward::store::{
-    Accepted, Attempt, DeliveryFilter, Id, Leased, Message, NewEvent, PostgresStore, Room, Settlement, SqliteStore,
-    Store, Verdict,
+    Accepted, Attempt, DeliveryFilter, Id, Leased, Message, NewEvent, Owed, PostgresStore, Room, Settlement,
+    SqliteStore, Store, Verdict,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -95,7 +95,7 @@ impl Server {
     }
 
     async fn lease(&self) -> Leased {
-        let room = Room { destination: "app".into(), deliveries: 1 };
+        let room = Room { destination: "app".into(), deliveries: 1, ordered: false };
         let leased = self.store.lease(vec![room], millis(7200), Duration::from_secs(3600)).await;
         leased.expect("a store").pop().expect("something is due")
     }
@@ -103,8 +103,9 @@ impl Server {
     async fn settle(&self, leased: &Leased, verdict: Verdict) {
         let error = (!matches!(verdict, Verdict::Delivered)).then(|| "connection refused".to_owned());
         let duration = Duration::from_millis(12);
-        let attempt = Attempt { started_at: millis(3600), duration, status: None, error, charged: true };
-        let settlement = Settlement { id: leased.id, token: leased.token, verdict, attempt };
+        let attempt =
+            Attempt { started_at: millis(3600), duration, status: None, error, charged: true, exchange: None };
+        let settlement = Settlement { id: leased.id, token: leased.token, verdict, attempt, endpoint: None };
         assert_eq!(self.store.settle(settlement).await, Ok(true));
     }
 
@@ -114,7 +115,7 @@ impl Server {
         for at in 0..count {
             ids.push(self.owe("stripe", at).await.1);
             let leased = self.lease().await;
-            self.settle(&leased, Verdict::Dead { possible_duplicate: false }).await;
+            self.settle(&leased, Verdict::Dead { possible_duplicate: false, reason: "exhausted" }).await;
         }
         ids
     }
@@ -175,7 +176,9 @@ fn new_event(source: &str, at: i64) -> NewEvent {
         accepted_at: millis(at),
         message,
         remember: None,
-        destinations: vec!["app".into()],
+        variants: Vec::new(),
+        owed: vec![Owed::due("app".into(), millis(at))],
+        emitted: None,
     }
 }
 

@@ -190,9 +190,7 @@ async fn insert_deliveries(
     events: impl Iterator<Item = (&NewEvent, bool)>,
 ) -> Result<(), Error> {
     let owed: Vec<(Id, &NewEvent, &str, bool)> = events
-        .flat_map(|(event, doubt)| {
-            event.destinations.iter().map(move |name| (Id::new(event.accepted_at), event, &**name, doubt))
-        })
+        .flat_map(|(event, doubt)| event.owed.iter().map(move |owed| (owed.id, event, &*owed.destination, doubt)))
         .collect();
     let ids: Vec<&[u8]> = owed.iter().map(|(id, ..)| &id.0[..]).collect();
     let events: Vec<&[u8]> = owed.iter().map(|(_, event, ..)| &event.id.0[..]).collect();

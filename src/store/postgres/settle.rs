@@ -81,7 +81,9 @@ impl Values {
             Verdict::Again { due_at, possible_duplicate } => {
                 Self { state: State::Waiting, due_at: due_at.0, possible_duplicate }
             }
-            Verdict::Dead { possible_duplicate } => Self { state: State::Dead, due_at: ended_at, possible_duplicate },
+            Verdict::Dead { possible_duplicate, .. } => {
+                Self { state: State::Dead, due_at: ended_at, possible_duplicate }
+            }
         }
     }
 }

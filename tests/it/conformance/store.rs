@@ -10,7 +10,7 @@ use hookward::database::postgres::{Limits, Postgres, parse_url};
 use hookward::database::sqlite::Sqlite;
 use hookward::dedup::{ClaimKeys, KeyMaker};
 use hookward::store::{
-    Accepted, Attempt, DeliveryFilter, EventFilter, Id, Leased, Message, NewEvent, PostgresStore, Remember, Room,
+    Accepted, Attempt, DeliveryFilter, EventFilter, Id, Leased, Message, NewEvent, Owed, PostgresStore, Remember, Room,
     Settlement, SqliteStore, State, Store, Verdict, Waiting,
 };
 use tempfile::TempDir;
@@ -89,7 +89,7 @@ fn wall(at: i64) -> UnixMillis {
 }
 
 fn room(destination: &str, deliveries: usize) -> Room {
-    Room { destination: destination.into(), deliveries }
+    Room { destination: destination.into(), deliveries, ordered: false }
 }
 
 fn remember(id: &str, fingerprint: u64) -> Option<Remember> {
@@ -111,25 +111,27 @@ fn event(source: &str, remember: Option<Remember>, destinations: &[&str], at: i6
         accepted_at: wall(at),
         message,
         remember,
-        destinations: destinations.iter().map(|name| Arc::from(*name)).collect(),
+        variants: Vec::new(),
+        owed: destinations.iter().map(|name| Owed::due(Arc::from(*name), wall(at))).collect(),
+        emitted: None,
     }
 }
 
 fn attempt(status: Option<u16>, at: i64) -> Attempt {
     let error = status.is_none().then(|| "no answer".to_owned());
-    Attempt { started_at: wall(at), duration: Duration::from_millis(7), status, error, charged: true }
+    Attempt { started_at: wall(at), duration: Duration::from_millis(7), status, error, charged: true, exchange: None }
 }
 
 fn settlement(leased: &Leased, verdict: Verdict, at: i64) -> Settlement {
     let status = matches!(verdict, Verdict::Delivered).then_some(200);
-    Settlement { id: leased.id, token: leased.token, verdict, attempt: attempt(status, at) }
+    Settlement { id: leased.id, token: leased.token, verdict, attempt: attempt(status, at), endpoint: None }
 }
 
 fn again(at: i64) -> Verdict {
     Verdict::Again { due_at: wall(at), possible_duplicate: false }
 }
 
-const DEAD: Verdict = Verdict::Dead { possible_duplicate: true };
+const DEAD: Verdict = Verdict::Dead { possible_duplicate: true, reason: "exhausted" };
 
 async fn an_event_comes_back_as_it_was_accepted(subject: Subject) {
     let given = event("source", None, &["a", "b"], 0);
