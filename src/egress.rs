@@ -1,15 +1,19 @@
 //! The one way out: every connection that Hookward opens is opened here.
 
+pub mod address;
+mod guard;
 mod pool;
 mod tls;
 
 use std::fmt;
 use std::io;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use http::HeaderValue;
 use thiserror::Error;
 
+pub use guard::{Guard, Refused};
 pub use pool::{Exchange, Pool};
 pub use tls::{Roots, install_crypto};
 
@@ -101,31 +105,36 @@ impl fmt::Display for Target {
 }
 
 impl Url {
-    /// Reads an absolute `http://` or `https://` URL without user or fragment.
+    /// Reads an absolute `http://` or `https://` URL without user or fragment, as an operator writes it.
     ///
     /// # Errors
     /// What is wrong with it, and what would be right, as a fragment.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("\"{text}\" {why}, for example \"http://127.0.0.1:3000/webhooks\"");
+        let wrong = |why| format!("\"{text}\" {why}, for example \"http://127.0.0.1:3000/webhooks\"");
+        Self::read(text).map_err(wrong)
+    }
+
+    /// The same; what is wrong is said without the URL.
+    fn read(text: &str) -> Result<Self, &'static str> {
         if text.contains('#') {
-            return Err(wrong("has a fragment"));
+            return Err("has a fragment");
         }
-        let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+        let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            Some(_) => return Err(wrong("is neither http:// nor https://")),
-            None => return Err(wrong("is not an absolute URL")),
+            Some(_) => return Err("is neither http:// nor https://"),
+            None => return Err("is not an absolute URL"),
         };
-        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+        let authority = uri.authority().ok_or("has no host")?;
         if authority.as_str().contains('@') {
-            return Err(wrong("has a user in it"));
+            return Err("has a user in it");
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = read_host(authority.host()).ok_or("has no host that could be connected to")?;
         let port = match authority.port_u16() {
-            Some(0) => return Err(wrong("has no port that can be connected to")),
+            Some(0) => return Err("has no port that can be connected to"),
             Some(port) => port,
-            None if authority.as_str().ends_with(':') || host.is_empty() => return Err(wrong("is not a URL")),
+            None if authority.as_str() != authority.host() => return Err("is not a URL"),
             None => {
                 if tls {
                     443
@@ -137,6 +146,17 @@ impl Url {
         let target = Target { host, port, tls };
         Ok(Self { target, path: uri.path().to_owned(), query: uri.query().map(str::to_owned) })
     }
+}
+
+/// A host without its brackets. In them stands an IPv6 address and nothing else; outside of them there is none.
+fn read_host(host: &str) -> Option<String> {
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match inside {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        // Resolvers in private networks know names with an underscore.
+        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    };
+    good.then(|| inside.unwrap_or(host).to_owned())
 }
 
 impl fmt::Display for Url {
@@ -176,6 +196,13 @@ mod tests {
             "http://x:0/",
             "http://x:/",
             "http://x y/",
+            "http://x:99999/",
+            "http://[::1/",
+            "http://[x]/",
+            "http://[fe80::1%25eth0]/",
+            "http://::1/",
+            "http://x%41/",
+            "http://x*/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad:?}");
         }

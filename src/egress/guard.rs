@@ -1,0 +1,160 @@
+//! What strangers may have us connect to: by default public addresses by `https://`, and nothing else.
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+use super::Url;
+use super::address::{Forbidden, forbidden};
+use crate::network::Networks;
+
+/// Judges URLs when they are registered, and addresses when they are about to be dialled.
+///
+/// The second is what protects: a name may mean another address by then. The first only tells whoever registers a URL at
+/// once what could never be delivered to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// Addresses that may be reached although they are not public.
+    pub allow: Networks,
+    /// True if `http://` may be spoken too.
+    pub plain_http: bool,
+}
+
+/// Why the guard stops a connection or a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    #[error("{0}")]
+    NotUrl(String),
+    #[error("http:// can be read on the way, write https:// (or set [egress] plain_http = true)")]
+    PlainHttp,
+    /// Neither a name nor an address as every resolver reads it.
+    #[error("\"{host}\" {why}")]
+    Host { host: String, why: &'static str },
+    #[error("\"{0}\" is a name that means another machine in every network, and [egress] allow names none")]
+    LocalName(String),
+    #[error("{address} is {rule}, which [egress] allow does not name")]
+    Address { address: IpAddr, rule: Forbidden },
+}
+
+/// Names under these mean something else in every network: RFC 6761, 6762 (and its appendix G), 7686, 8375, and what
+/// ICANN reserved in 2024.
+const LOCAL_NAMES: [&str; 14] = [
+    "alt",
+    "corp",
+    "domain",
+    "home",
+    "home.arpa",
+    "internal",
+    "intranet",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "onion",
+    "private",
+    "workgroup",
+];
+
+impl Guard {
+    /// Reads the URL of an endpoint.
+    ///
+    /// # Errors
+    /// [`Refused`], for what is no URL too.
+    pub fn parse(&self, text: &str) -> Result<Url, Refused> {
+        let url = Url::read(text)
+            .map_err(|why| Refused::NotUrl(format!("it {why}, for example \"https://app.example.com/webhooks\"")))?;
+        self.permits_url(&url)?;
+        Ok(url)
+    }
+
+    /// True unless it is clear from a URL alone that it can never be reached.
+    ///
+    /// An address must be written as RFC 3986 has it: `2130706433`, `0x7f.1`, `127.1` and their like, which some resolvers
+    /// read as 127.0.0.1, are refused however they are meant. Everything else must be a DNS name of letters, digits and
+    /// hyphens. Names that are only known inside a network are refused unless [`Guard::allow`] names some of its addresses;
+    /// what they resolve to is judged when it is dialled.
+    ///
+    /// # Errors
+    /// [`Refused`] says by which rule.
+    pub fn permits_url(&self, url: &Url) -> Result<(), Refused> {
+        if !url.target.tls && !self.plain_http {
+            return Err(Refused::PlainHttp);
+        }
+        self.permits_host(&url.target.host)
+    }
+
+    /// The same for a host alone.
+    pub(super) fn permits_host(&self, host: &str) -> Result<(), Refused> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.permits_address(address);
+        }
+        if let Err(why) = check_name(host) {
+            return Err(Refused::Host { host: host.to_owned(), why });
+        }
+        if self.allow.is_empty() && is_local(host) {
+            return Err(Refused::LocalName(host.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Judges an address that is about to be dialled.
+    ///
+    /// # Errors
+    /// [`Refused::Address`].
+    pub fn permits(&self, address: SocketAddr) -> Result<(), Refused> {
+        self.permits_address(address.ip())
+    }
+
+    /// Judges all addresses of a name. One that is forbidden forbids them all: a name that means a public and a private
+    /// address at once is no honest endpoint, and which of them is dialled would be up to chance.
+    ///
+    /// # Errors
+    /// [`Refused::Address`] for the first that is forbidden.
+    pub fn permits_all(&self, addresses: &[SocketAddr]) -> Result<(), Refused> {
+        addresses.iter().try_for_each(|address| self.permits(*address))
+    }
+
+    fn permits_address(&self, address: IpAddr) -> Result<(), Refused> {
+        let address = address.to_canonical();
+        match forbidden(address) {
+            Some(rule) if !self.allow.contain(address) => Err(Refused::Address { address, rule }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A name as RFC 1123 has it: up to 253 letters, digits and hyphens in labels of up to 63.
+fn check_name(host: &str) -> Result<(), &'static str> {
+    if host.is_empty() || host.len() > 253 {
+        return Err("is no name of 1 to 253 characters");
+    }
+    if host.ends_with('.') {
+        return Err("ends in a dot, leave it out");
+    }
+    let plain = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if !host.split('.').all(plain) {
+        return Err("is neither an address nor a name of letters, digits and hyphens (write others in Punycode)");
+    }
+    // WHATWG's URL standard, "ends in a number": resolvers read such names as IPv4 addresses, each in its own way.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    if last.bytes().all(|byte| byte.is_ascii_digit())
+        || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        return Err("ends in a number, but is no address as in \"192.0.2.1\"");
+    }
+    Ok(())
+}
+
+/// True for a name that means another machine in every network: one without a dot, or under one of [`LOCAL_NAMES`].
+fn is_local(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let under =
+        |suffix: &&str| name.strip_suffix(*suffix).is_some_and(|before| before.is_empty() || before.ends_with('.'));
+    !name.contains('.') || LOCAL_NAMES.iter().any(|suffix| under(&suffix))
+}
