@@ -1,8 +1,12 @@
 //! The one way out: every connection that Hookward opens is opened here.
 
 pub mod address;
+mod dial;
+mod exit;
 mod guard;
 mod pool;
+mod proxy;
+mod resolver;
 mod tls;
 
 use std::fmt;
@@ -13,8 +17,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use thiserror::Error;
 
+pub use exit::{Answers, Bind, Exit, PROXY_LIMITS};
 pub use guard::{Guard, Refused};
-pub use pool::{Exchange, Pool};
+pub use pool::{Exchange, Pool, Remote};
+pub use proxy::Proxy;
+pub use resolver::{Names, Resolver};
 pub use tls::{Roots, install_crypto};
 
 /// Where to connect to: scheme, host and port of an `http://` or `https://` URL.
@@ -39,10 +46,32 @@ pub struct Url {
 /// Why an exchange came to nothing.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
-    /// Its name says nothing to the resolver: the request was never sent.
+    /// The guard forbids it: the request was never sent.
+    #[error("not sent to {target}")]
+    Refused {
+        target: Target,
+        #[source]
+        why: Refused,
+    },
+    /// The resolver does not say what its name means: the request was never sent.
     #[error("cannot resolve {target}")]
     Resolve {
         target: Target,
+        #[source]
+        cause: io::Error,
+    },
+    /// There is no such name, or no address for it: the request was never sent. Only where there is a guard; an
+    /// operator's own name that is gone is [`ExchangeError::Resolve`].
+    #[error("there is no {target}")]
+    UnknownName {
+        target: Target,
+        #[source]
+        cause: io::Error,
+    },
+    /// The operator's proxy is not there, or does not do its work: the request was never sent.
+    #[error("cannot use the proxy {proxy}")]
+    Proxy {
+        proxy: Target,
         #[source]
         cause: io::Error,
     },
@@ -56,6 +85,13 @@ pub enum ExchangeError {
     /// No connection within the time for one: the request was never sent.
     #[error("no connection to {target} within {} ms", .within.as_millis())]
     ConnectTimeout { target: Target, within: Duration },
+    /// No TLS that both sides accept: the request was never handled.
+    #[error("no tls with {target}")]
+    Tls {
+        target: Target,
+        #[source]
+        cause: io::Error,
+    },
     /// The connection ended before the answer: the request may have been handled.
     #[error("{target} ended the connection before its answer")]
     Broken {
@@ -79,7 +115,12 @@ impl ExchangeError {
         match self {
             Self::ConnectTimeout { .. } | Self::Timeout { .. } => true,
             Self::Resolve { cause, .. } => cause.kind() == io::ErrorKind::TimedOut,
-            Self::Connect { .. } | Self::Broken { .. } => false,
+            Self::Refused { .. }
+            | Self::UnknownName { .. }
+            | Self::Proxy { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Broken { .. } => false,
         }
     }
 }

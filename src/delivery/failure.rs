@@ -46,7 +46,8 @@ fn in_trouble(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
 }
 
-/// True if no other destination could have been reached either: names are not resolved, files or ports have run out.
+/// True if no other destination could have been reached either: names are not resolved, the proxy is not there, files or
+/// ports have run out. A name that does not exist and an address that is forbidden are the destination's affair.
 fn is_ours(error: &ExchangeError) -> bool {
     const OURS: [io::ErrorKind; 4] = [
         io::ErrorKind::AddrNotAvailable,
@@ -57,7 +58,7 @@ fn is_ours(error: &ExchangeError) -> bool {
     /// ENFILE and EMFILE, which std has no kind for.
     const NO_FILES: [i32; 2] = [23, 24];
     match error {
-        ExchangeError::Resolve { .. } => true,
+        ExchangeError::Resolve { .. } | ExchangeError::Proxy { .. } => true,
         ExchangeError::Connect { cause, .. } => {
             OURS.contains(&cause.kind()) || cause.raw_os_error().is_some_and(|code| NO_FILES.contains(&code))
         }
@@ -78,7 +79,7 @@ fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::egress::Target;
+    use crate::egress::{Refused, Target};
     use bytes::Bytes;
     use http::Response;
 
@@ -135,5 +136,22 @@ mod tests {
         let no_files = io::Error::from_raw_os_error(24);
         let target = Target { host: "h".into(), port: 1, tls: false };
         assert_eq!(judge(&Err(ExchangeError::Connect { target, cause: no_files }), NOW), Finding::Ours);
+    }
+
+    #[test]
+    fn what_the_guard_stops_is_the_destinations_fault_and_the_proxys_is_ours() {
+        let target = || Target { host: "h".into(), port: 1, tls: true };
+        let cause = || io::Error::other("x");
+        let failed = Finding::Failed { ambiguous: false, retry_after: None, sign: Sign::Trouble };
+        for (error, finding) in [
+            (ExchangeError::Refused { target: target(), why: Refused::PlainHttp }, failed.clone()),
+            (ExchangeError::UnknownName { target: target(), cause: cause() }, failed.clone()),
+            (ExchangeError::Tls { target: target(), cause: cause() }, failed),
+            (ExchangeError::Resolve { target: target(), cause: cause() }, Finding::Ours),
+            (ExchangeError::Proxy { proxy: target(), cause: cause() }, Finding::Ours),
+        ] {
+            let text = error.to_string();
+            assert_eq!(judge(&Err(error), NOW), finding, "{text}");
+        }
     }
 }

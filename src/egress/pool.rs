@@ -9,13 +9,17 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
 
+use super::dial::Patience;
+use super::exit::{Answers, Exit};
+use super::tls::turned_away;
 use super::{ExchangeError, Roots, Target};
 
 /// A connection idle for longer is not used again: Node's server closes its own after 5 s.
@@ -24,39 +28,58 @@ const MAX_IDLE_TIME: Duration = Duration::from_secs(4);
 /// More idle connections than this are closed.
 const MAX_IDLE: usize = 256;
 
-/// An answer's body is kept up to this many bytes, unless the pool is told otherwise. A longer one is dropped whole; its
-/// status counts all the same.
-const MAX_ANSWER: usize = 1 << 20;
+/// An answer of which only the head is kept is read through a buffer of this many bytes, which its header lines must fit in.
+const HEAD_BUFFER: usize = 64 << 10;
 
 /// The connections of one worker to one target. Taken and put back at the same end, so that few stay warm.
 #[derive(Debug)]
 pub struct Pool {
     target: Target,
-    roots: Option<Roots>,
-    connect_timeout: Duration,
-    max_answer: usize,
+    exit: Exit,
     idle: Mutex<Vec<Idle>>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Full<Bytes>>,
+    connection: Connection,
     since: Instant,
 }
 
-/// An answer, read to its end.
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+}
+
+/// An answer, read to its end or as far as it is kept. Where only its head is ([`Answers::Head`]), [`Remote`] is among
+/// its extensions.
 pub type Exchange = Response<Bytes>;
 
+/// Who answered, and how much of it there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remote {
+    /// What was dialled: the proxy's address if there is one.
+    pub address: SocketAddr,
+    /// True if the body is longer than what is kept of it, or broke off.
+    pub truncated: bool,
+}
+
 impl Pool {
-    /// A pool without connections. `roots` are asked for where the target speaks TLS.
+    /// A pool without connections to where the operator says. `roots` are asked for where the target speaks TLS.
     pub fn new(target: Target, roots: Option<Roots>, connect_timeout: Duration) -> Self {
-        Self { target, roots, connect_timeout, max_answer: MAX_ANSWER, idle: Mutex::default() }
+        Self::through(Exit::unguarded(roots, connect_timeout), target)
+    }
+
+    /// A pool without connections whose own leave through `exit`.
+    pub fn through(exit: Exit, target: Target) -> Self {
+        Self { target, exit, idle: Mutex::default() }
     }
 
     /// The same pool for answers of up to `bytes`.
     #[must_use]
-    pub fn with_max_answer(self, bytes: usize) -> Self {
-        Self { max_answer: bytes, ..self }
+    pub fn with_max_answer(mut self, bytes: usize) -> Self {
+        self.exit.answers = Answers::Whole(bytes);
+        self
     }
 
     /// Sends a request and reads its answer, all within `within`.
@@ -73,96 +96,138 @@ impl Pool {
     ) -> Result<Exchange, ExchangeError> {
         let deadline = Instant::now() + within;
         loop {
-            let (mut sender, reused) = match self.take() {
-                Some(sender) => (sender, true),
+            let (mut connection, reused) = match self.take() {
+                Some(connection) => (connection, true),
                 // Boxed: it is rare and large, and would be carried along by every request.
                 None => (Box::pin(self.connect(deadline)).await?, false),
             };
-            let sent = timeout_at(deadline, sender.try_send_request(request)).await;
+            let sent = timeout_at(deadline, connection.sender.try_send_request(request)).await;
             match sent.map_err(|_| ExchangeError::Timeout { target: self.target.clone(), within })? {
-                Ok(response) => {
-                    let (parts, body) = response.into_parts();
-                    let body = timeout_at(deadline, read_answer(body, self.max_answer)).await.unwrap_or(None);
-                    if body.is_some() {
-                        self.put(sender);
-                    }
-                    return Ok(Response::from_parts(parts, body.unwrap_or_default()));
-                }
+                Ok(response) => return Ok(self.read(response, connection, deadline).await),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if reused => request = unsent,
-                    _ => return Err(ExchangeError::Broken { target: self.target.clone(), cause: error.into_error() }),
+                    _ => return Err(self.broken(error.into_error())),
                 },
             }
         }
     }
 
-    /// The connection that was used last, unless it has been idle for too long.
-    fn take(&self) -> Option<SendRequest<Full<Bytes>>> {
+    /// Closes the connections that are not used again, and those that the other side has closed. Without it they are held
+    /// until the next exchange.
+    pub fn close_idle(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Idle { sender, since }) = idle.pop() {
+        idle.retain(|Idle { connection, since }| since.elapsed() <= MAX_IDLE_TIME && !connection.sender.is_closed());
+        idle.shrink_to_fit();
+    }
+
+    /// Reads an answer's body, as much of it as is kept. Its connection is used again if it came to its end.
+    async fn read(&self, response: Response<Incoming>, connection: Connection, deadline: Instant) -> Exchange {
+        let (mut parts, body) = response.into_parts();
+        match self.exit.answers {
+            Answers::Whole(max) => {
+                let body = timeout_at(deadline, read_whole(body, max)).await.unwrap_or(None);
+                if body.is_some() {
+                    self.put(connection);
+                }
+                Response::from_parts(parts, body.unwrap_or_default())
+            }
+            Answers::Head { keep, read } => {
+                let mut kept = BytesMut::new();
+                let length = timeout_at(deadline, read_head(body, keep, read, &mut kept)).await.unwrap_or(None);
+                let truncated = length.is_none_or(|length| length > keep);
+                parts.extensions.insert(Remote { address: connection.address, truncated });
+                if length.is_some() {
+                    self.put(connection);
+                }
+                Response::from_parts(parts, kept.freeze())
+            }
+        }
+    }
+
+    /// The connection that was used last, unless it has been idle for too long.
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Idle { connection, since }) = idle.pop() {
             if since.elapsed() > MAX_IDLE_TIME {
                 // All that are left have been idle for even longer.
                 idle.clear();
                 return None;
             }
-            if sender.is_ready() {
-                return Some(sender);
+            if connection.sender.is_ready() {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn put(&self, sender: SendRequest<Full<Bytes>>) {
+    fn put(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle { connection, since: Instant::now() });
         }
     }
 
-    async fn connect(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
-        let within = self.connect_timeout.min(deadline.saturating_duration_since(Instant::now()));
-        let until = Instant::now() + within;
-        let addresses = self.resolve(until).await?;
-        match timeout_at(until, self.open(addresses)).await {
-            Ok(opened) => opened.map_err(|cause| ExchangeError::Connect { target: self.target.clone(), cause }),
-            Err(_) => Err(ExchangeError::ConnectTimeout { target: self.target.clone(), within }),
-        }
-    }
-
-    /// Asks the resolver. One that does not answer is told from a target that does not: nobody else could be reached either.
-    async fn resolve(&self, until: Instant) -> Result<impl Iterator<Item = SocketAddr>, ExchangeError> {
-        let found = timeout_at(until, lookup_host((self.target.host.as_str(), self.target.port))).await;
-        let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        found.map_err(|cause| ExchangeError::Resolve { target: self.target.clone(), cause })
-    }
-
-    /// Connects to the first of `addresses` that lets us.
-    async fn open(&self, addresses: impl Iterator<Item = SocketAddr>) -> io::Result<SendRequest<Full<Bytes>>> {
-        let addresses: Vec<SocketAddr> = addresses.collect();
-        let stream = TcpStream::connect(&addresses[..]).await?;
-        stream.set_nodelay(true)?;
-        let Some(roots) = self.roots.as_ref().filter(|_| self.target.tls) else {
-            return start(stream).await;
+    async fn connect(&self, deadline: Instant) -> Result<Connection, ExchangeError> {
+        let now = Instant::now();
+        let within = self.exit.connect_timeout.min(deadline.saturating_duration_since(now));
+        let patience = Patience { within, until: now + within };
+        let (stream, address) = self.exit.dial(&self.target, patience).await?;
+        let started = match self.target.tls {
+            true => self.start(self.encrypt(stream, patience).await?).await,
+            false => self.start(stream).await,
         };
-        let name = ServerName::try_from(self.target.host.clone())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let connector = tokio_rustls::TlsConnector::from(roots.config());
-        start(connector.connect(name, stream).await?).await
+        let sender = started.map_err(|cause| ExchangeError::Connect { target: self.target.clone(), cause })?;
+        Ok(Connection { sender, address })
     }
-}
 
-/// Speaks HTTP/1.1 on a connection, in a task that ends with it.
-async fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> io::Result<SendRequest<Full<Bytes>>> {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        // Whoever waits for an answer on it is told by the sender's half.
-        let _ = connection.await;
-    });
-    Ok(sender)
+    async fn encrypt(
+        &self,
+        stream: TcpStream,
+        patience: Patience,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, ExchangeError> {
+        let failed = |cause| ExchangeError::Tls { target: self.target.clone(), cause };
+        let unusable = |why: &str| failed(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let name =
+            ServerName::try_from(self.target.host.clone()).map_err(|_| unusable("no certificate has its name"))?;
+        let roots = self.exit.roots.as_ref().ok_or_else(|| unusable("nothing to check its certificate by"))?;
+        let encrypting = TlsConnector::from(roots.config()).connect(name, stream);
+        match timeout_at(patience.until, encrypting).await {
+            Ok(encrypted) => encrypted.map_err(failed),
+            Err(_) => Err(patience.over(&self.target)),
+        }
+    }
+
+    /// Speaks HTTP/1.1 on a connection, in a task that ends with it.
+    async fn start(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> io::Result<SendRequest<Full<Bytes>>> {
+        let mut builder = Builder::new();
+        if let Answers::Head { .. } = self.exit.answers {
+            builder.max_buf_size(HEAD_BUFFER);
+        }
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer on it is told by the sender's half.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn broken(&self, cause: hyper::Error) -> ExchangeError {
+        let target = self.target.clone();
+        match turned_away(&cause) {
+            Some(alert) => {
+                let cause = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::AlertReceived(alert));
+                ExchangeError::Tls { target, cause }
+            }
+            None => ExchangeError::Broken { target, cause },
+        }
+    }
 }
 
 /// The whole body. `None` if it broke off or is longer than `max`.
-async fn read_answer(mut body: Incoming, max: usize) -> Option<Bytes> {
+async fn read_whole(mut body: Incoming, max: usize) -> Option<Bytes> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.ok()?.into_data() else { continue };
@@ -175,4 +240,18 @@ async fn read_answer(mut body: Incoming, max: usize) -> Option<Bytes> {
         whole.extend_from_slice(&data);
     }
     Some(whole.freeze())
+}
+
+/// Keeps the first `keep` bytes of a body in `kept`, and returns its length. `None` if it broke off or is longer than `max`.
+async fn read_head(mut body: Incoming, keep: usize, max: usize, kept: &mut BytesMut) -> Option<usize> {
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        length += data.len();
+        kept.extend_from_slice(&data[..data.len().min(keep - kept.len())]);
+        if length > max {
+            return None;
+        }
+    }
+    Some(length)
 }
