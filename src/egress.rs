@@ -173,6 +173,9 @@ impl Url {
         }
         let host = read_host(authority.host()).ok_or("has no host that could be connected to")?;
         let port = match authority.port_u16() {
+            _ if authority.port().is_some_and(|port| !port.as_str().bytes().all(|byte| byte.is_ascii_digit())) => {
+                return Err("is not a URL");
+            }
             Some(0) => return Err("has no port that can be connected to"),
             Some(port) => port,
             None if authority.as_str() != authority.host() => return Err("is not a URL"),
@@ -238,6 +241,7 @@ mod tests {
             "http://x:/",
             "http://x y/",
             "http://x:99999/",
+            "http://x:+80/",
             "http://[::1/",
             "http://[x]/",
             "http://[fe80::1%25eth0]/",

@@ -156,5 +156,138 @@ fn is_local(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let under =
         |suffix: &&str| name.strip_suffix(*suffix).is_some_and(|before| before.is_empty() || before.ends_with('.'));
-    !name.contains('.') || LOCAL_NAMES.iter().any(|suffix| under(&suffix))
+    !name.contains('.') || LOCAL_NAMES.iter().any(under)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::parse_net;
+
+    const REFUSED: &str = include_str!("../../tests/vectors/ssrf.txt");
+    const ALLOWED: &str = include_str!("../../tests/vectors/ssrf-allowed.txt");
+
+    fn permissive() -> Guard {
+        Guard { plain_http: true, ..Guard::default() }
+    }
+
+    fn allowing(nets: &[&str]) -> Guard {
+        let nets: Vec<_> = nets.iter().map(|net| parse_net(net).expect("a network")).collect();
+        Guard { allow: nets.into(), plain_http: true }
+    }
+
+    /// The lines of a file: section, URL, and the address that its name resolves to.
+    fn lines(text: &str) -> Vec<(&str, &str, Option<SocketAddr>)> {
+        let mut section = "";
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            match (line.strip_prefix("# "), line.split_once(" -> ")) {
+                (Some(name), _) => section = name,
+                (None, Some((url, address))) => {
+                    lines.push((section, url, Some(SocketAddr::new(address.parse().expect("an address"), 443))));
+                }
+                (None, None) if line.is_empty() => {}
+                (None, None) => lines.push((section, line, None)),
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn every_spelling_of_a_forbidden_target_is_refused() {
+        let lines = lines(REFUSED);
+        let urls: std::collections::HashSet<_> = lines.iter().map(|(_, url, _)| *url).collect();
+        assert_eq!(urls.len(), lines.len(), "each line is there once");
+        assert!(urls.len() >= 170, "{}", urls.len());
+        let mut permitted = Vec::new();
+        for (section, url, address) in lines {
+            match address {
+                Some(address) => {
+                    assert!(permissive().parse(url).is_ok(), "{section}: {url}");
+                    assert!(matches!(Guard::default().permits(address), Err(Refused::Address { .. })), "{url}");
+                }
+                None if section == "plain http" => {
+                    assert_eq!(Guard::default().parse(url), Err(Refused::PlainHttp), "{url}");
+                }
+                None if permissive().parse(url).is_ok() => permitted.push((section, url)),
+                None => {}
+            }
+        }
+        assert_eq!(permitted, []);
+    }
+
+    #[test]
+    fn legitimate_endpoints_are_permitted() {
+        for (section, url, address) in lines(ALLOWED) {
+            let guard = if section.starts_with("plain http") { permissive() } else { Guard::default() };
+            if let Err(why) = guard.parse(url) {
+                panic!("{section}: {url}: {why}");
+            }
+            assert_eq!(address.map_or(Ok(()), |address| guard.permits(address)), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn control_characters_and_blanks_are_refused() {
+        for odd in ["\t", "\n", "\r", "\0", " ", "\u{a0}", "\u{200b}", "\u{feff}", "\u{7f}"] {
+            for url in [
+                format!("https://{odd}example.com/"),
+                format!("https://example{odd}.com/"),
+                format!("https://example.com{odd}/"),
+                format!("{odd}https://example.com/"),
+                format!("ht{odd}tps://example.com/"),
+            ] {
+                assert!(permissive().parse(&url).is_err(), "{url:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn exceptions_win_up_to_their_edges() {
+        let guard = allowing(&["10.20.0.0/16", "fd00::/64"]);
+        for free in ["10.20.0.0", "10.20.255.255", "::ffff:10.20.0.1", "fd00::ffff"] {
+            assert_eq!(guard.permits(SocketAddr::new(free.parse().expect("an address"), 80)), Ok(()), "{free}");
+        }
+        for still in ["10.19.255.255", "10.21.0.0", "127.0.0.1", "fd00:0:0:1::"] {
+            assert!(guard.permits(SocketAddr::new(still.parse().expect("an address"), 80)).is_err(), "{still}");
+        }
+        assert!(guard.parse("https://10.20.0.1/").is_ok() && guard.parse("https://10.21.0.1/").is_err());
+        assert!(guard.parse("https://0xa.20.0.1/").is_err(), "however it is meant");
+    }
+
+    #[test]
+    fn local_names_are_for_those_who_allow_local_addresses() {
+        assert!(allowing(&["10.20.0.0/16"]).parse("https://app.corp.internal/").is_ok());
+        assert!(allowing(&["10.20.0.0/16"]).parse("http://app:3000/").is_ok());
+        assert!(matches!(permissive().parse("http://app:3000/"), Err(Refused::LocalName(_))));
+    }
+
+    #[test]
+    fn one_forbidden_address_forbids_them_all() {
+        let at = |text: &str| SocketAddr::new(text.parse().expect("an address"), 443);
+        let guard = Guard::default();
+        assert_eq!(guard.permits_all(&[at("8.8.8.8"), at("2606:4700::1111")]), Ok(()));
+        assert!(guard.permits_all(&[at("8.8.8.8"), at("10.0.0.1")]).is_err());
+    }
+
+    #[test]
+    fn a_refusal_names_the_rule_and_the_key() {
+        let said = |url: &str| Guard::default().parse(url).expect_err(url).to_string();
+        assert_eq!(said("https://127.0.0.1/"), "127.0.0.1 is loopback (RFC 1122), which [egress] allow does not name");
+        assert!(said("http://example.com/").contains("[egress] plain_http = true"));
+        assert!(said("https://127.1/").starts_with("\"127.1\" ends in a number"));
+        assert!(!said("https://user:topsecret@example.com/").contains("topsecret"));
+    }
+
+    proptest::proptest! {
+        /// What the guard permits is read as the same address by everyone, or is a name.
+        #[test]
+        fn no_host_is_an_address_in_disguise(host in "[0-9a-fx.:%\\[\\]-]{1,24}") {
+            if let Ok(url) = permissive().parse(&format!("http://{host}/")) {
+                let last = url.target.host.rsplit('.').next().unwrap_or_default();
+                let numeric = last.bytes().all(|byte| byte.is_ascii_digit());
+                proptest::prop_assert!(!numeric || url.target.host.parse::<IpAddr>().is_ok(), "{}", host);
+            }
+        }
+    }
 }

@@ -126,6 +126,8 @@ pub(super) fn turned_away(error: &hyper::Error) -> Option<AlertDescription> {
             | AlertDescription::CertificateRequired
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
+            // Its signature does not hold.
+            | AlertDescription::DecryptError
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate => Some(*alert),
             _ => None,

@@ -9,6 +9,7 @@ mod crashes;
 mod dedup;
 mod demo;
 mod destinations;
+mod egress;
 mod explain;
 mod forgeries;
 mod forwarding;
