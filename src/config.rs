@@ -5,6 +5,7 @@
 
 mod admin;
 mod effective;
+mod egress;
 pub mod environment;
 mod gateway;
 mod retry;
@@ -27,6 +28,7 @@ use crate::telemetry::logging::{Format, LEVELS};
 use environment::Environment;
 
 pub use admin::AdminConfig;
+pub use egress::{CaFile, EgressConfig};
 pub use sidecar::Sidecar;
 pub use stores::{DedupConfig, DedupStore, DeliveryConfig, StoreConfig};
 
@@ -44,6 +46,8 @@ pub struct Config {
     /// Where events are kept; `None` where none are.
     pub store: Option<StoreConfig>,
     pub delivery: DeliveryConfig,
+    /// What the sender may reach.
+    pub egress: EgressConfig,
     /// Where metrics, health and the API are served; `None` where they are not.
     pub admin: Option<AdminConfig>,
     pub log: LogConfig,
@@ -96,6 +100,7 @@ impl Config {
         let dedup = DedupConfig::read(root.table("dedup"), environment, &mut warnings);
         let store = StoreConfig::read(root.table("store"), environment, &mut warnings);
         let delivery = DeliveryConfig::read(root.table("delivery"));
+        let egress = EgressConfig::read(root.table("egress"), environment, &mut warnings);
         let admin = root.table("admin").map(|reader| AdminConfig::read(reader, environment, &mut warnings));
         let log = LogConfig::read(root.table("log"));
         root.finish();
@@ -109,6 +114,7 @@ impl Config {
             dedup,
             store,
             delivery,
+            egress,
             admin,
             log,
             warnings,
@@ -145,6 +151,7 @@ impl Config {
             dedup: self.dedup.clone(),
             store: self.store.clone(),
             delivery: self.delivery.clone(),
+            egress: self.egress.clone(),
             admin: self.admin.as_ref().map(|admin| admin.listen),
             log: self.log,
         }
@@ -159,6 +166,7 @@ pub struct Fixed {
     dedup: DedupConfig,
     store: Option<StoreConfig>,
     delivery: DeliveryConfig,
+    egress: EgressConfig,
     admin: Option<SocketAddr>,
     log: LogConfig,
 }
@@ -172,6 +180,7 @@ impl Fixed {
             ("[dedup]", self.dedup == other.dedup),
             ("[store]", self.store == other.store),
             ("[delivery]", self.delivery == other.delivery),
+            ("[egress]", self.egress == other.egress),
             ("admin.listen", self.admin == other.admin),
             ("[log]", self.log == other.log),
         ];
@@ -195,7 +204,7 @@ impl LogConfig {
 pub fn known_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let faults = Faults::default();
     // The smallest file in which every table is read.
-    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[admin]\ntokens = [{}]\n[log]\n";
+    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[egress]\n[admin]\ntokens = [{}]\n[log]\n";
     let document = Table::parse("", text, &faults);
     Config::build(&document, &Environment::default(), &faults);
     faults.known_keys()

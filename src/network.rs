@@ -48,6 +48,19 @@ impl fmt::Display for Networks {
 /// # Errors
 /// What is wrong with it, and what would be right, as a fragment.
 pub fn parse_net(text: &str) -> Result<IpNet, String> {
+    match parse_net_of_any_size(text)? {
+        net if net.prefix_len() == 0 => {
+            Err(format!("\"{text}\" is every address, write allow = \"any\" if that is meant"))
+        }
+        net => Ok(net),
+    }
+}
+
+/// The same, and the networks of all addresses.
+///
+/// # Errors
+/// What is wrong with it, and what would be right, as a fragment.
+pub fn parse_net_of_any_size(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }
@@ -64,9 +77,6 @@ pub fn parse_net(text: &str) -> Result<IpNet, String> {
         }
         _ => net,
     };
-    if net.prefix_len() == 0 {
-        return Err(format!("\"{text}\" is every address, write allow = \"any\" if that is meant"));
-    }
     Ok(net)
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::retry;
 use super::source::{CUSTOM, Described};
-use super::{Config, DedupStore};
+use super::{Config, DedupStore, EgressConfig};
 use crate::dedup::StoreDown;
 use crate::document::quoted;
 use crate::gateway::allow::Allow;
@@ -146,6 +146,25 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     }
 }
 
+fn egress(text: &mut String, egress: &EgressConfig) -> std::fmt::Result {
+    writeln!(text, "\n[egress]")?;
+    writeln!(text, "allow = {}", egress.allow)?;
+    writeln!(text, "plain_http = {}", egress.plain_http)?;
+    let bind: Vec<String> =
+        [egress.bind.v4.map(|v4| format!("\"{v4}\"")), egress.bind.v6.map(|v6| format!("\"{v6}\""))]
+            .into_iter()
+            .flatten()
+            .collect();
+    writeln!(text, "bind = [{}]", bind.join(", "))?;
+    if let Some(proxy) = &egress.proxy {
+        writeln!(text, "proxy = {}", quoted(&proxy.to_string()))?;
+    }
+    if let Some(ca) = &egress.ca {
+        writeln!(text, "ca_file = {}", quoted(&ca.name))?;
+    }
+    writeln!(text, "connect_timeout = \"{}\"", format_duration(egress.connect_timeout))
+}
+
 fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
     writeln!(text, "\n[dedup]")?;
     match &config.dedup.store {
@@ -164,6 +183,7 @@ fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
         writeln!(text, "\n[delivery]")?;
         writeln!(text, "max_in_flight = {}", config.delivery.max_in_flight)?;
     }
+    self::egress(text, &config.egress)?;
     if let Some(admin) = &config.admin {
         writeln!(text, "\n[admin]")?;
         writeln!(text, "listen = \"{}\"", admin.listen)?;

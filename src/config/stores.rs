@@ -125,7 +125,7 @@ impl DeliveryConfig {
 }
 
 /// A URL, written there or named by `{ env = "…" }` or `{ file = "…" }`, since it may have a password in it.
-fn read_url<T>(
+pub(super) fn read_url<T>(
     reader: &Reader<'_>,
     key: &'static str,
     environment: &Environment,
