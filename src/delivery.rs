@@ -8,7 +8,6 @@ mod attempt;
 pub mod destination;
 mod failure;
 mod health;
-pub mod schedule;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +27,8 @@ use crate::telemetry::metrics::Metrics;
 use attempt::{Ended, attempt};
 use destination::Destinations;
 use health::Health;
+
+pub use crate::schedule;
 
 /// How often the store is looked through for what nobody told of.
 const POLL: Duration = Duration::from_secs(1);

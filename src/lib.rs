@@ -25,3 +25,4 @@ pub mod document;
 pub mod network;
 pub mod quantity;
 pub mod rejection;
+pub mod schedule;

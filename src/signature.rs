@@ -8,6 +8,7 @@ mod bespoke;
 mod condition;
 pub mod coverage;
 pub mod diagnosis;
+pub mod emission;
 pub mod encoding;
 pub mod event_id;
 pub mod explain;
@@ -230,6 +231,11 @@ impl Scheme {
     /// True where public keys verify, so that what is configured cannot sign.
     pub fn has_public_keys(&self) -> bool {
         self.alternatives.iter().any(Alternative::wants_public_key)
+    }
+
+    /// How the text of a secret becomes its key, in the alternative that signs.
+    pub fn secret_form(&self) -> SecretForm {
+        self.alternatives[0].secret
     }
 
     /// True where the URL is signed, so that it must be known as the provider knows it.

@@ -8,8 +8,8 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
-use super::schedule::Schedule;
 use crate::egress::{Pool, Url};
+use crate::schedule::Schedule;
 use crate::store::Message;
 use crate::telemetry::metrics::DeliveryMetrics;
 

@@ -2,7 +2,15 @@
 
 use std::sync::LazyLock;
 
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method};
+
+use super::emission::SAMPLE;
+use super::place::Params;
 use super::profile::Profile;
+use super::request::{Head, PublicUrl};
+use super::{Message, Verifier};
+use crate::clock::UnixTime;
 use crate::document::{Fault, Faults, Reader, Table, nearest};
 
 /// Every file in `presets/`, by its slug.
@@ -91,6 +99,41 @@ impl Preset {
         })
     }
 
+    /// Whether our own events can be sent by it: a body is rendered once and is the same on each attempt, and all that
+    /// an endpoint has to sign with is a secret.
+    ///
+    /// # Errors
+    /// Why not, as a fragment.
+    pub fn can_emit(&self) -> Result<(), String> {
+        let Profile { scheme, emission, methods, .. } = &self.profile;
+        if scheme.has_public_keys() {
+            return Err("it is signed with a private key".into());
+        }
+        if scheme.params().iter().any(|(_, optional)| !optional) {
+            return Err("its signature needs parameters".into());
+        }
+        if scheme.has_form() {
+            return Err("it signs the fields of a form".into());
+        }
+        if !methods.contains(&Method::POST) {
+            return Err("it does not use POST".into());
+        }
+        let (mut headers, body) = (HeaderMap::new(), emission.envelope.render(&SAMPLE));
+        headers.insert(CONTENT_TYPE, emission.content_type.clone());
+        let url = "https://hooks.example.com/in/sample";
+        let timestamp = UnixTime(SAMPLE.timestamp.0 / 1000);
+        let message = Message { id: SAMPLE.id, timestamp, method: "POST", url, headers: &headers, body: &body };
+        let secret = emission.secret.generate(|random| random.fill(7));
+        let headers = scheme.sign_headers(message, std::slice::from_ref(&secret), &Params::default())?;
+        let verifier = Verifier::new(scheme.clone(), &[("sample".into(), secret)], Params::default(), body.len());
+        let verifier = verifier.map_err(|(_, why)| format!("the secret {why}"))?;
+        let head = Head { method: "POST", url: PublicUrl::split(url), headers: &headers };
+        let judged = verifier
+            .inspect(head)
+            .and_then(|claimed| verifier.verify(&claimed, head, &body, timestamp, None).map(drop));
+        judged.map_err(|rejection| format!("its own scheme refuses a sample: {rejection}"))
+    }
+
     /// A preset from a file of the operator's own, which need not say where its facts come from.
     ///
     /// # Errors
@@ -168,6 +211,8 @@ fn load(file: &str, text: &str, faults: &Faults) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rejection::Rejection;
+    use crate::signature::emission::{AttemptFacts, TimestampPolicy};
 
     #[test]
     fn every_file_is_embedded_and_sound() {
@@ -201,5 +246,125 @@ mod tests {
         assert_eq!(span("vgs"), Some(99_305));
         assert_eq!(span("vantastatus"), Some(4_860));
         assert_eq!(span("vpn-enterprise"), Some(259_200));
+    }
+
+    #[test]
+    fn every_preset_emits_or_says_why_not() {
+        let mute = [
+            ("adyen-payments", "the body has no list at /notificationItems"),
+            ("alipay", "it is signed with a private key"),
+            ("aws-sns", "it is signed with a private key"),
+            ("contentful", "signature is missing: the scheme's own piece headers is signed and not there"),
+            ("discord", "it is signed with a private key"),
+            ("dropbox-sign", "its signature or time is part of the body"),
+            ("fondy", "its signature or time is part of the body"),
+            ("github-copilot", "it is signed with a private key"),
+            ("google-pubsub", "it is signed with a private key"),
+            ("kick", "it is signed with a private key"),
+            ("linear", "its signature or time is part of the body"),
+            ("livekit", "its signature needs parameters"),
+            ("mailchannels", "it is signed with a private key"),
+            ("mailgun", "it signs the fields of a form"),
+            ("paytm", "it signs the fields of a form"),
+            ("plaid", "it is signed with a private key"),
+            ("robokassa", "it signs the fields of a form"),
+            ("sendgrid", "it is signed with a private key"),
+            ("telnyx", "it is signed with a private key"),
+            ("twilio", "it signs the fields of a form"),
+            ("wechat-official-account", "its signature is part of the URL"),
+            (
+                "worldline",
+                "its own scheme refuses a sample: signature is missing: no header x-gcs-keyid, which names the key",
+            ),
+        ];
+        let found = Preset::all().iter().filter_map(|preset| Some((preset.slug.as_str(), preset.can_emit().err()?)));
+        let found: Vec<(&str, String)> = found.collect();
+        assert_eq!(found.iter().map(|(slug, why)| (*slug, why.as_str())).collect::<Vec<_>>(), mute);
+    }
+
+    /// What the preset's own scheme says of a delivery that it emitted: attempt `number`, signed at `signed`.
+    fn judged(preset: &Preset, number: u32, signed: UnixTime, now: UnixTime) -> Result<HeaderMap, Rejection> {
+        let Profile { scheme, emission, .. } = &preset.profile;
+        let secret = emission.secret.generate(|random| random.fill(7));
+        let body = emission.envelope.render(&SAMPLE);
+        let attempt = AttemptFacts {
+            event: SAMPLE.id,
+            kind: SAMPLE.kind,
+            account: SAMPLE.account,
+            endpoint: SAMPLE.endpoint,
+            number,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, emission.content_type.clone());
+        headers.extend(emission.headers.iter().map(|header| (header.name.clone(), header.value(&attempt))));
+        let url = "https://hooks.example.com/in/sample";
+        let message = Message { id: SAMPLE.id, timestamp: signed, method: "POST", url, headers: &headers, body: &body };
+        let headers = scheme.sign_headers(message, &[secret.clone()], &Params::default()).expect("a signature");
+        let verifier = Verifier::new(scheme.clone(), &[("1".into(), secret)], Params::default(), 1 << 20);
+        let verifier = verifier.expect("the secret is one for the scheme");
+        let head = Head { method: "POST", url: PublicUrl::split(url), headers: &headers };
+        let claimed = verifier.inspect(head)?;
+        verifier.verify(&claimed, head, &body, now, None)?;
+        Ok(headers.clone())
+    }
+
+    #[test]
+    fn what_a_preset_emits_its_own_scheme_accepts_at_every_attempt() {
+        for preset in Preset::all().iter().filter(|preset| preset.can_emit().is_ok()) {
+            let emission = &preset.profile.emission;
+            for number in [1, 2, 8] {
+                let now = UnixTime(1_760_000_000 + i64::from(number) * 3600);
+                let headers = judged(preset, number, now, now).unwrap_or_else(|why| panic!("{}: {why}", preset.slug));
+                assert_eq!(headers.get(CONTENT_TYPE), Some(&emission.content_type));
+            }
+            // A frozen timestamp is the first attempt's: within the tolerance it passes, and beyond it does not.
+            if let (TimestampPolicy::Frozen, Some(tolerance)) = (emission.timestamp, preset.profile.scheme.tolerance())
+            {
+                let (first, within) = (UnixTime(1_760_000_000), UnixTime(1_760_000_000).after(tolerance));
+                assert_eq!(judged(preset, 2, first, within).map(drop), Ok(()), "{}", preset.slug);
+                assert!(judged(preset, 3, first, UnixTime(within.0 + 1)).is_err(), "{}", preset.slug);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_seeds_send_is_as_they_describe_it() {
+        let body = |slug| {
+            let preset = Preset::find(slug).expect("a preset");
+            String::from_utf8(preset.profile.emission.envelope.render(&SAMPLE)).expect("text")
+        };
+        let time = "2025-10-09T08:53:20.000Z";
+        for (slug, expected) in [
+            ("standard-webhooks", format!(r#"{{"type":"sample.created","timestamp":"{time}","data":{{"id":"sample"}}}}"#)),
+            ("github", r#"{"id":"sample"}"#.into()),
+            ("vinsight", r#"{"id":"sample"}"#.into()),
+            ("cyberark-vaas", r#"{"events":[{"id":"sample"}]}"#.into()),
+            (
+                "stripe",
+                r#"{"id":"wh_evt_sample","object":"event","type":"sample.created","created":1760000000,"data":{"object":{"id":"sample"}}}"#.into(),
+            ),
+            (
+                "vantastatus",
+                format!(r#"{{"id":"wh_evt_sample","event":"sample.created","timestamp":"{time}","webhook_id":"wh_sample","account_id":"default","data":{{"id":"sample"}}}}"#),
+            ),
+        ] {
+            assert_eq!(body(slug), expected, "{slug}");
+        }
+        let preset = |slug| Preset::find(slug).expect("a preset");
+        let headers = judged(preset("vantastatus"), 3, UnixTime(1_760_000_000), UnixTime(1_760_000_000)).expect("it");
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        assert_eq!(text("x-vantastatus-event"), "sample.created");
+        assert_eq!(text("x-vantastatus-webhook-id"), "wh_sample");
+        assert_eq!(text("x-vantastatus-retry-count"), "2");
+        assert_eq!(text("x-vantastatus-timestamp"), "1760000000");
+        let headers = judged(preset("github"), 1, UnixTime(1_760_000_000), UnixTime(1_760_000_000)).expect("it");
+        assert_eq!(headers.get("x-github-delivery").and_then(|id| id.to_str().ok()), Some(SAMPLE.id));
+        let secret = |slug| {
+            let secret = preset(slug).profile.emission.secret.generate(|random| random.fill(0));
+            String::from_utf8(secret.expose().to_vec()).expect("text")
+        };
+        assert_eq!(secret("svix"), format!("whsec_{}", "A".repeat(32)));
+        assert_eq!(secret("vinsight"), "0".repeat(32));
+        assert_eq!(secret("vpn-enterprise"), format!("whsec_{}", "0".repeat(64)));
     }
 }

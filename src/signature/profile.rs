@@ -1,18 +1,19 @@
-//! What a provider does, as far as a receiver must know it.
+//! What a provider does, as far as a receiver or a sender of its webhooks must know it.
 
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
 
 use super::Scheme;
+use super::emission::{DeliveryFacts, Emission};
 use super::json::Pointer;
 use super::scheme::{self, header_name};
 use crate::document::{Reader, Table};
 use crate::network::{Networks, parse_net};
 use crate::quantity::parse_duration;
 
-/// What a provider does, as far as a receiver must know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a provider does.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// How its messages are signed.
     pub scheme: Scheme,
@@ -28,8 +29,10 @@ pub struct Profile {
     pub challenge: Option<Challenge>,
     /// Headers that repeat a value of the body, which the signature covers and them it does not.
     pub repeats: Vec<(HeaderName, Pointer)>,
-    /// How it delivers.
+    /// What it says of how it delivers.
     pub delivery: DeliveryFacts,
+    /// How we deliver as it does.
+    pub emission: Emission,
 }
 
 /// How a provider's events are told apart.
@@ -109,17 +112,6 @@ impl Challenge {
     }
 }
 
-/// How a provider delivers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryFacts {
-    /// How long it waits for our answer, where it says so.
-    pub timeout: Option<Duration>,
-    /// From the first attempt to the last, where it says so.
-    pub retry_span: Option<Duration>,
-    /// True if a retry carries the first attempt's timestamp.
-    pub frozen_timestamp: bool,
-}
-
 impl Profile {
     /// Reads what `document` says of a provider, with `over` winning over its scheme. `root` reads the same document.
     ///
@@ -137,8 +129,10 @@ impl Profile {
         let addresses = root.table("network").map(read_addresses).unwrap_or_default();
         let challenge = root.table("challenge").and_then(Challenge::read);
         let repeats = root.tables("repeats").into_iter().filter_map(read_repeat).collect();
-        let delivery = DeliveryFacts::read(root.table("sender"));
-        Some(Self { scheme: scheme?, methods, accepted, dedup, addresses, challenge, repeats, delivery })
+        let sender = root.table("sender");
+        let scheme = scheme?;
+        let (emission, delivery) = Emission::read(sender, &scheme);
+        Some(Self { scheme, methods, accepted, dedup, addresses, challenge, repeats, delivery, emission })
     }
 }
 
@@ -215,32 +209,5 @@ impl Challenge {
         let signed = reader.boolean("signed").unwrap_or(true);
         reader.finish();
         Some(Self { body: body?, signed })
-    }
-}
-
-impl DeliveryFacts {
-    fn read(reader: Option<Reader<'_>>) -> Self {
-        let Some(reader) = reader else {
-            return Self { timeout: None, retry_span: None, frozen_timestamp: false };
-        };
-        let timeout = reader.parse("timeout", parse_duration);
-        let frozen_timestamp = reader.choice("timestamp", &[("fresh", false), ("frozen", true)]).unwrap_or(false);
-        let retry_span = reader.table("retry").and_then(|retry| {
-            let window = retry.parse("window", parse_duration);
-            let delays = retry.texts("delays").map(|delays| {
-                let sum = delays.iter().filter_map(|delay| match parse_duration(delay.value) {
-                    Ok(delay) => Some(delay),
-                    Err(wrong) => {
-                        retry.fault(delay.place.clone(), format!("delays: {wrong}"));
-                        None
-                    }
-                });
-                sum.sum::<Duration>()
-            });
-            retry.finish();
-            delays.into_iter().chain(window).min()
-        });
-        reader.finish();
-        Self { timeout, retry_span, frozen_timestamp }
     }
 }

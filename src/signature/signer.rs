@@ -1,5 +1,7 @@
 //! Signs messages by the same scheme that verifies them.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -55,6 +57,31 @@ impl Scheme {
     /// # Errors
     /// Why a secret cannot sign, or what the message lacks.
     pub fn sign(&self, message: Message<'_>, secrets: &[Secret], params: &Params) -> Result<Signed, SignError> {
+        let draft = self.draft(message, secrets, params)?;
+        Ok(Signed { url: draft.url.into_owned(), headers: draft.headers, body: draft.body.into_owned() })
+    }
+
+    /// The headers of a signed message whose URL and body stay as they are: neither is copied.
+    ///
+    /// # Errors
+    /// As [`Self::sign`], and where the signature would stand in the URL or in the body.
+    pub fn sign_headers(
+        &self,
+        message: Message<'_>,
+        secrets: &[Secret],
+        params: &Params,
+    ) -> Result<HeaderMap, SignError> {
+        let draft = self.draft(message, secrets, params)?;
+        if draft.body != message.body {
+            return Err("its signature or time is part of the body".into());
+        }
+        if draft.url != message.url {
+            return Err("its signature is part of the URL".into());
+        }
+        Ok(draft.headers)
+    }
+
+    fn draft<'a>(&self, message: Message<'a>, secrets: &[Secret], params: &Params) -> Result<Draft<'a>, SignError> {
         let mut why = String::new();
         for alternative in &self.alternatives {
             match alternative.sign(message, secrets, params) {
@@ -74,7 +101,7 @@ impl Scheme {
 }
 
 impl Alternative {
-    fn sign(&self, message: Message<'_>, secrets: &[Secret], params: &Params) -> Result<Signed, SignError> {
+    fn sign<'a>(&self, message: Message<'a>, secrets: &[Secret], params: &Params) -> Result<Draft<'a>, SignError> {
         let mut draft = Draft::new(message, &self.document)?;
         if self.reads_form() {
             // A form that is not called one is not read as one.
@@ -90,7 +117,10 @@ impl Alternative {
             draft.put(place, "")?;
         }
         let texts = draft.sign_once(self, message, secrets, params)?;
-        draft.place(self, &texts, &message.timestamp_text(self))?;
+        // Without a secret there is no signature; what else belongs to the message is there.
+        if !texts.is_empty() {
+            draft.place(self, &texts, &message.timestamp_text(self))?;
+        }
         draft.finish(&self.document)
     }
 }
@@ -105,29 +135,29 @@ impl Message<'_> {
 }
 
 /// A message on its way to being signed.
-struct Draft {
-    method: String,
-    url: String,
+struct Draft<'a> {
+    method: &'a str,
+    url: Cow<'a, str>,
     headers: HeaderMap,
     /// The body; where the JSON is only a part of it, that part.
-    body: Vec<u8>,
+    body: Cow<'a, [u8]>,
 }
 
-impl Draft {
-    fn new(message: Message<'_>, document: &Document) -> Result<Self, SignError> {
+impl<'a> Draft<'a> {
+    fn new(message: Message<'a>, document: &Document) -> Result<Self, SignError> {
         if *document != Document::Body && !super::json::is_json(message.body) {
             return Err("the body must be the JSON that is sent in the form".into());
         }
         Ok(Self {
-            method: message.method.to_owned(),
-            url: message.url.to_owned(),
+            method: message.method,
+            url: Cow::Borrowed(message.url),
             headers: message.headers.clone(),
-            body: message.body.to_vec(),
+            body: Cow::Borrowed(message.body),
         })
     }
 
     fn contents(&self) -> Contents<'_> {
-        let head = Head { method: &self.method, url: PublicUrl::split(&self.url), headers: &self.headers };
+        let head = Head { method: self.method, url: PublicUrl::split(&self.url), headers: &self.headers };
         Contents { head, body: &self.body, json: &self.body }
     }
 
@@ -205,7 +235,7 @@ impl Draft {
                         Algorithm::Equal => super::template::Bytes::new(),
                         _ => signs.resolve(&context, inputs).map_err(|error| error.to_string())?,
                     };
-                    let tag = signing.tag(*algorithm, *key, &bytes.concat(), contents.body)?;
+                    let tag = signing.tag(*algorithm, *key, &bytes, contents.body)?;
                     alternative.encoding.encode(&tag)
                 }
                 Mechanism::Token(scheme) => self.token(alternative, scheme, message, secret, params)?,
@@ -274,23 +304,23 @@ impl Draft {
         message: Message<'_>,
         secrets: &[Secret],
         params: &Params,
-    ) -> Result<Signed, SignError> {
+    ) -> Result<Self, SignError> {
         let pointer = alternative.for_each.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut whole: Value =
             serde_json::from_slice(&self.body).map_err(|error| format!("the body is not JSON: {error}"))?;
         let items = whole.pointer_mut(&pointer).and_then(Value::as_array_mut);
         for item in items.ok_or_else(|| format!("the body has no list at {pointer}"))? {
             let mut draft = Self {
-                body: item.to_string().into_bytes(),
+                body: item.to_string().into_bytes().into(),
                 headers: self.headers.clone(),
-                method: self.method.clone(),
+                method: self.method,
                 url: self.url.clone(),
             };
             let texts = draft.sign_once(alternative, message, secrets, params)?;
             draft.place(alternative, &texts, &message.timestamp_text(alternative))?;
             *item = serde_json::from_slice(&draft.body).map_err(|error| error.to_string())?;
         }
-        self.body = whole.to_string().into_bytes();
+        self.body = whole.to_string().into_bytes().into();
         self.finish(&alternative.document)
     }
 
@@ -316,7 +346,7 @@ impl Draft {
             }
             SignaturePlace::At(place) => self.put(place, &write(texts)),
             SignaturePlace::Body => {
-                self.body = write(texts).into_bytes();
+                self.body = write(texts).into_bytes().into();
                 Ok(())
             }
         }
@@ -339,42 +369,44 @@ impl Draft {
             }
             Place::Query(name) => {
                 let mark = if self.url.contains('?') { '&' } else { '?' };
-                self.url.push_str(&format!("{mark}{}", form_pair(name, text)));
+                self.url.to_mut().push_str(&format!("{mark}{}", form_pair(name, text)));
             }
             Place::Form(name) => {
-                if !self.body.is_empty() {
-                    self.body.push(b'&');
+                let body = self.body.to_mut();
+                if !body.is_empty() {
+                    body.push(b'&');
                 }
-                self.body.extend_from_slice(form_pair(name, text).as_bytes());
+                body.extend_from_slice(form_pair(name, text).as_bytes());
             }
             Place::Json(pointer) => {
                 let mut whole: Value =
                     serde_json::from_slice(&self.body).map_err(|error| format!("the body is not JSON: {error}"))?;
                 *reach(&mut whole, pointer)? = json!(text);
-                self.body = whole.to_string().into_bytes();
+                self.body = whole.to_string().into_bytes().into();
             }
             Place::Claim(_) | Place::Value(_) => return Err(format!("nothing can be put at {place}")),
         }
         Ok(())
     }
 
-    fn finish(mut self, document: &Document) -> Result<Signed, SignError> {
+    fn finish(mut self, document: &Document) -> Result<Self, SignError> {
         const BOUNDARY: &str = "hookward-form-boundary";
         let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
         match document {
             Document::Body => {}
-            Document::Form(name) => self.body = form_pair(name, &text(&self.body)).into_bytes(),
+            Document::Form(name) => self.body = form_pair(name, &text(&self.body)).into_bytes().into(),
             Document::Multipart(name) => {
                 self.body = format!(
                     "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{}\r\n--{BOUNDARY}--\r\n",
                     text(&self.body)
                 )
-                .into_bytes();
+                .into_bytes()
+                .into();
                 let kind = HeaderValue::try_from(format!("multipart/form-data; boundary={BOUNDARY}"));
                 self.headers.insert(CONTENT_TYPE, kind.map_err(|error| error.to_string())?);
             }
         }
-        Ok(Signed { url: self.url, headers: self.headers, body: self.body })
+        Ok(self)
     }
 }
 
@@ -433,10 +465,21 @@ impl SigningKey {
         }
     }
 
-    fn tag(&self, algorithm: Algorithm, role: KeyRole, message: &[u8], body: &[u8]) -> Result<Tag, SignError> {
-        match (algorithm, role) {
-            (Algorithm::Hmac(hash), KeyRole::Body) => Ok(KeyedHmac::new(hash, body).tag([message].into_iter())),
-            _ => self.tag_as(algorithm, EcdsaForm::Der, message),
+    /// The tag of `pieces`, one after the other.
+    fn tag(
+        &self,
+        algorithm: Algorithm,
+        role: KeyRole,
+        pieces: &[Cow<'_, [u8]>],
+        body: &[u8],
+    ) -> Result<Tag, SignError> {
+        let slices = pieces.iter().map(|piece| piece.as_ref());
+        match (algorithm, role, self) {
+            (Algorithm::Hmac(hash), KeyRole::Body, _) => Ok(KeyedHmac::new(hash, body).tag(slices)),
+            (Algorithm::Hmac(hash), KeyRole::Secret, Self::Symmetric(key)) => {
+                Ok(KeyedHmac::new(hash, key.expose()).tag(slices))
+            }
+            _ => self.tag_as(algorithm, EcdsaForm::Der, &pieces.concat()),
         }
     }
 

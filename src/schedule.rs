@@ -1,5 +1,7 @@
 //! When a delivery is tried again.
 
+mod reading;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
