@@ -8,6 +8,9 @@ mod attempt;
 pub mod destination;
 mod failure;
 mod health;
+pub mod rate;
+pub mod signing;
+mod transcript;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,16 +25,19 @@ use tracing::{info, warn};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::database::StoreError;
-use crate::store::{Leased, Room, Store};
+use crate::store::{Leased, Room, Store, Verdict};
 use crate::telemetry::metrics::Metrics;
 use attempt::{Ended, attempt};
-use destination::Destinations;
+use destination::{Destination, Destinations};
 use health::Health;
 
 pub use crate::schedule;
 
 /// How often the store is looked through for what nobody told of.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How long writing down what came of a trial may take.
+pub const TRIAL_MARGIN: Duration = Duration::from_secs(5);
 
 /// Delivers what is in a store.
 #[derive(Debug)]
@@ -43,6 +49,7 @@ pub struct Deliveries {
     max_in_flight: usize,
     woken: Mutex<Vec<Arc<str>>>,
     wake: Notify,
+    gone: Notify,
 }
 
 impl Deliveries {
@@ -63,6 +70,7 @@ impl Deliveries {
             max_in_flight,
             woken: Mutex::default(),
             wake: Notify::new(),
+            gone: Notify::new(),
         })
     }
 
@@ -87,6 +95,19 @@ impl Deliveries {
         }
         drop(woken);
         self.wake.notify_one();
+    }
+
+    /// Attempts a delivery that whoever calls has leased, to try `destination` out: one attempt, which is settled as
+    /// delivered or dead and does not count towards the endpoint's health. The lease must outlive the attempt by
+    /// [`TRIAL_MARGIN`].
+    pub async fn attempt_once(self: Arc<Self>, destination: Arc<Destination>, delivery: Leased) -> Verdict {
+        let give_up = Instant::now() + destination.timeout + TRIAL_MARGIN;
+        attempt::attempt_once(&self, &destination, &delivery, give_up).await
+    }
+
+    /// Waits for an endpoint to answer that it is gone. One that did so while nobody waited is remembered.
+    pub async fn gone(&self) {
+        self.gone.notified().await;
     }
 
     /// Delivers until `drain` is cancelled, and then lets what has begun come to its end, `within` at most.

@@ -51,6 +51,11 @@ impl Schedule {
         Some(due.max(asked).min(end))
     }
 
+    /// True if there are no more attempts after attempt `attempt`, however much time is left.
+    pub fn is_exhausted_after(&self, attempt: NonZeroU32) -> bool {
+        self.waits.after(attempt).is_none()
+    }
+
     /// The time between a delivery and its last attempt, at most.
     pub fn span(&self) -> Duration {
         match &self.waits {

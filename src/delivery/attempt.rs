@@ -12,8 +12,10 @@ use super::Deliveries;
 use super::destination::Destination;
 use super::failure::{Finding, judge};
 use super::health::Sign;
+use super::signing::whole_url;
+use super::transcript::Sent;
 use crate::clock::UnixMillis;
-use crate::egress::{Exchange, ExchangeError};
+use crate::egress::ExchangeError;
 use crate::store::{Attempt, Leased, Settlement, Verdict};
 use crate::telemetry::metrics::AttemptOutcome;
 
@@ -22,6 +24,9 @@ const OUR_WAIT: Duration = Duration::from_secs(5);
 
 /// How soon the store is asked again to write down what came of an attempt.
 const SETTLE_AGAIN: Duration = Duration::from_millis(250);
+
+/// Why a delivery is dead whose endpoint answered 410.
+const GONE: &str = "gone";
 
 /// What the worker learns of an attempt.
 pub struct Ended {
@@ -41,57 +46,135 @@ pub async fn attempt(
     delivery: Leased,
     give_up: Instant,
 ) -> Ended {
-    let number = delivery.attempts.saturating_add(1);
-    let started_at = deliveries.clock.millis();
-    let started = Instant::now();
-    let request = destination.request(&delivery.message, number, delivery.possible_duplicate);
-    let exchanged = match request {
-        Some(request) => destination.pool.exchange(request, destination.timeout).await,
-        None => return unreadable(&deliveries, destination, delivery, started_at).await,
+    let made = make(&deliveries, &destination, &delivery).await;
+    let verdict = match &made.finding {
+        Some(finding) => verdict(&destination, &delivery, finding, made.number, made.ended_at),
+        // Nobody can deliver it, but somebody can look at it.
+        None => Verdict::Dead { possible_duplicate: delivery.possible_duplicate, reason: "exhausted" },
     };
-    let duration = started.elapsed();
-    let now = deliveries.clock.millis();
-    let finding = judge(&exchanged, now);
-    let verdict = verdict(&destination, &delivery, &finding, number, now);
-    let sign = match finding {
-        Finding::Taken => Sign::Well,
-        Finding::Failed { sign, .. } => sign,
-        Finding::Ours => Sign::Unknown,
-    };
-    let attempt = Attempt {
-        started_at,
-        duration,
-        status: exchanged.as_ref().ok().map(|answer| answer.status().as_u16()),
-        error: exchanged.as_ref().err().map(said),
-        charged: finding != Finding::Ours,
-        exchange: None,
-    };
-    destination.metrics.attempt_duration.observe(duration);
-    destination.metrics.count(outcome(&exchanged, &finding, &verdict));
-    tell(&destination, &delivery, &attempt, number, &verdict);
-    settle(
-        &deliveries,
-        Settlement { id: delivery.id, token: delivery.token, verdict, attempt, endpoint: None },
-        give_up,
-    )
-    .await;
+    let endpoint = destination.endpoint().cloned();
+    let sign = made.sign();
+    write_down(&deliveries, &destination, &delivery, made, Settled { verdict, endpoint, give_up }).await;
     let again = match verdict {
         Verdict::Again { due_at, .. } => Some(due_at),
         Verdict::Delivered | Verdict::Dead { .. } => None,
     };
+    if matches!(verdict, Verdict::Dead { reason: GONE, .. }) {
+        deliveries.gone.notify_one();
+    }
     Ended { destination, name: delivery.destination, sign, again }
+}
+
+/// Attempts a delivery once, to try its destination out: it is settled either way, and says nothing about health. Its
+/// lease must last until `give_up`.
+pub async fn attempt_once(
+    deliveries: &Deliveries,
+    destination: &Destination,
+    delivery: &Leased,
+    give_up: Instant,
+) -> Verdict {
+    let made = make(deliveries, destination, delivery).await;
+    let verdict = match made.finding {
+        Some(Finding::Taken) => Verdict::Delivered,
+        _ => Verdict::Dead { possible_duplicate: false, reason: "exhausted" },
+    };
+    write_down(deliveries, destination, delivery, made, Settled { verdict, endpoint: None, give_up }).await;
+    verdict
+}
+
+/// An attempt that was made.
+struct Made {
+    attempt: Attempt,
+    number: u32,
+    ended_at: UnixMillis,
+    /// `None` where there was no request to make.
+    finding: Option<Finding>,
+    timed_out: bool,
+}
+
+impl Made {
+    /// What it says of its destination.
+    fn sign(&self) -> Sign {
+        match &self.finding {
+            Some(Finding::Taken | Finding::Gone) => Sign::Well,
+            Some(Finding::Failed { sign, .. }) => *sign,
+            Some(Finding::Ours) | None => Sign::Unknown,
+        }
+    }
+}
+
+/// What is to be written down of an attempt, beside the attempt.
+struct Settled {
+    verdict: Verdict,
+    endpoint: Option<Arc<str>>,
+    give_up: Instant,
+}
+
+/// Sends it, and judges what came of it.
+async fn make(deliveries: &Deliveries, destination: &Destination, delivery: &Leased) -> Made {
+    let number = delivery.attempts.saturating_add(1);
+    let started_at = deliveries.clock.millis();
+    let request = match destination.request(delivery, number, started_at) {
+        Ok(request) => request,
+        Err(why) => {
+            let duration = Duration::ZERO;
+            let attempt =
+                Attempt { started_at, duration, status: None, error: Some(why), charged: false, exchange: None };
+            return Made { attempt, number, ended_at: started_at, finding: None, timed_out: false };
+        }
+    };
+    let sent = destination.endpoint().map(|_| {
+        let url = whole_url(&destination.url, &destination.url.target.host_header());
+        Sent::new(url, &request)
+    });
+    let started = Instant::now();
+    let exchanged = destination.pool.exchange(request, destination.timeout).await;
+    let duration = started.elapsed();
+    let ended_at = deliveries.clock.millis();
+    let finding = judge(&exchanged, &destination.way, ended_at);
+    let answer = exchanged.as_ref().ok();
+    let attempt = Attempt {
+        started_at,
+        duration,
+        status: answer.map(|answer| answer.status().as_u16()),
+        error: exchanged.as_ref().err().map(said),
+        charged: finding != Finding::Ours,
+        exchange: sent.and_then(|sent| sent.with_answer(answer)),
+    };
+    destination.metrics.attempt_duration.observe(duration);
+    let timed_out = exchanged.as_ref().is_err_and(ExchangeError::is_timeout);
+    Made { attempt, number, ended_at, finding: Some(finding), timed_out }
+}
+
+/// Tells the log, the metrics and the store.
+async fn write_down(
+    deliveries: &Deliveries,
+    destination: &Destination,
+    delivery: &Leased,
+    made: Made,
+    settled: Settled,
+) {
+    let Settled { verdict, endpoint, give_up } = settled;
+    destination.metrics.count(outcome(&made, &verdict));
+    tell(destination, delivery, &made.attempt, made.number, &verdict);
+    let settlement = Settlement { id: delivery.id, token: delivery.token, verdict, attempt: made.attempt, endpoint };
+    settle(deliveries, settlement, give_up).await;
 }
 
 fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, number: u32, now: UnixMillis) -> Verdict {
     let schedule = &destination.schedule;
     match finding {
         Finding::Taken => Verdict::Delivered,
+        Finding::Gone => Verdict::Dead { possible_duplicate: delivery.possible_duplicate, reason: GONE },
         Finding::Failed { ambiguous, retry_after, .. } => {
             let possible_duplicate = delivery.possible_duplicate || *ambiguous;
             let number = NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
             match schedule.next(number, delivery.created_at, now, *retry_after, fastrand::f64()) {
                 Some(due_at) => Verdict::Again { due_at, possible_duplicate },
-                None => Verdict::Dead { possible_duplicate, reason: "exhausted" },
+                None if schedule.is_exhausted_after(number) => {
+                    Verdict::Dead { possible_duplicate, reason: "exhausted" }
+                }
+                None => Verdict::Dead { possible_duplicate, reason: "expired" },
             }
         }
         // It costs no attempt, but the window goes on.
@@ -106,14 +189,14 @@ fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, numb
     }
 }
 
-fn outcome(exchanged: &Result<Exchange, ExchangeError>, finding: &Finding, verdict: &Verdict) -> AttemptOutcome {
-    match (exchanged, finding, verdict) {
-        (_, Finding::Taken, _) => AttemptOutcome::Delivered,
-        (_, _, Verdict::Dead { .. }) => AttemptOutcome::Dead,
-        (_, Finding::Ours, _) => AttemptOutcome::Ours,
-        (Ok(_), ..) => AttemptOutcome::Refused,
-        (Err(error), ..) if error.is_timeout() => AttemptOutcome::Timeout,
-        (Err(_), ..) => AttemptOutcome::Unreachable,
+fn outcome(made: &Made, verdict: &Verdict) -> AttemptOutcome {
+    match (&made.finding, verdict) {
+        (Some(Finding::Taken), _) => AttemptOutcome::Delivered,
+        (_, Verdict::Dead { .. }) => AttemptOutcome::Dead,
+        (Some(Finding::Ours), _) => AttemptOutcome::Ours,
+        _ if made.attempt.status.is_some() => AttemptOutcome::Refused,
+        _ if made.timed_out => AttemptOutcome::Timeout,
+        _ => AttemptOutcome::Unreachable,
     }
 }
 
@@ -137,37 +220,20 @@ async fn settle(deliveries: &Deliveries, settlement: Settlement, give_up: Instan
     }
 }
 
-/// What was stored is no request: nobody can deliver it, but somebody can look at it.
-async fn unreadable(
-    deliveries: &Deliveries,
-    destination: Arc<Destination>,
-    delivery: Leased,
-    started_at: UnixMillis,
-) -> Ended {
-    let error = "what is stored of the event is not a request".to_owned();
-    let attempt = Attempt {
-        started_at,
-        duration: Duration::ZERO,
-        status: None,
-        error: Some(error),
-        charged: false,
-        exchange: None,
-    };
-    let verdict = Verdict::Dead { possible_duplicate: delivery.possible_duplicate, reason: "exhausted" };
-    tell(&destination, &delivery, &attempt, delivery.attempts, &verdict);
-    let settlement = Settlement { id: delivery.id, token: delivery.token, verdict, attempt, endpoint: None };
-    settle(deliveries, settlement, Instant::now() + SETTLE_AGAIN).await;
-    Ended { destination, name: delivery.destination, sign: Sign::Unknown, again: None }
-}
-
+/// Of an endpoint's URL only its id is told: a path or a query may be all that keeps strangers from it.
 fn tell(destination: &Destination, delivery: &Leased, attempt: &Attempt, number: u32, verdict: &Verdict) {
     let duration_ms = attempt.duration.as_micros() as f64 / 1000.0;
+    let endpoint = destination.endpoint().map(AsRef::as_ref);
+    let event = endpoint.and(delivery.event_id.as_deref());
+    let url = endpoint.is_none().then(|| tracing::field::display(&destination.url));
     match verdict {
         Verdict::Delivered => info!(
             source.name = destination.source,
             delivery.id = %delivery.id,
             event.key = %delivery.event,
-            destination = %destination.url,
+            event.id = event,
+            endpoint.id = endpoint,
+            destination = url,
             attempt = number,
             status = attempt.status,
             duration_ms,
@@ -177,7 +243,9 @@ fn tell(destination: &Destination, delivery: &Leased, attempt: &Attempt, number:
             source.name = destination.source,
             delivery.id = %delivery.id,
             event.key = %delivery.event,
-            destination = %destination.url,
+            event.id = event,
+            endpoint.id = endpoint,
+            destination = url,
             attempt = number,
             charged = attempt.charged,
             status = attempt.status,
@@ -186,15 +254,30 @@ fn tell(destination: &Destination, delivery: &Leased, attempt: &Attempt, number:
             due_at = %due_at,
             "Destination did not take webhook, it is tried again"
         ),
-        Verdict::Dead { .. } => error!(
+        // A customer's endpoint that nobody answers at is no affair of whoever runs this.
+        Verdict::Dead { reason, .. } if endpoint.is_some() => warn!(
             source.name = destination.source,
             delivery.id = %delivery.id,
             event.key = %delivery.event,
-            destination = %destination.url,
+            event.id = event,
+            endpoint.id = endpoint,
             attempt = number,
             status = attempt.status,
             error = attempt.error.as_deref(),
             duration_ms,
+            reason,
+            "Endpoint did not take webhook, it is not tried again"
+        ),
+        Verdict::Dead { reason, .. } => error!(
+            source.name = destination.source,
+            delivery.id = %delivery.id,
+            event.key = %delivery.event,
+            destination = url,
+            attempt = number,
+            status = attempt.status,
+            error = attempt.error.as_deref(),
+            duration_ms,
+            reason,
             "Delivery is a dead letter: its attempts or its time are used up"
         ),
     }

@@ -8,9 +8,12 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
+use super::rate::Rate;
+use super::signing::Signing;
+use crate::clock::UnixMillis;
 use crate::egress::{Pool, Url};
 use crate::schedule::Schedule;
-use crate::store::Message;
+use crate::store::{Leased, Message};
 use crate::telemetry::metrics::DeliveryMetrics;
 
 const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
@@ -22,12 +25,14 @@ const MAX_HEADERS: usize = 256;
 /// A URL that events are delivered to.
 #[derive(Debug)]
 pub struct Destination {
-    /// By which deliveries know it in the store: its source's name, a space, its URL.
+    /// By which deliveries know it in the store: an upstream's is its source's name, a space, its URL; an endpoint's is
+    /// its id.
     pub name: Arc<str>,
     /// Whose events it gets, for logs and metrics.
     pub source: String,
     pub url: Url,
     pub pool: Pool,
+    pub way: Way,
     /// For one attempt in all.
     pub timeout: Duration,
     /// How long a delivery is this process's: longer than an attempt may take.
@@ -35,7 +40,20 @@ pub struct Destination {
     pub schedule: Schedule,
     /// Attempts at once.
     pub limit: usize,
+    /// True if it gets one at a time, the oldest first.
+    pub ordered: bool,
+    /// How fast it gets them, where that is bounded.
+    pub rate: Option<Rate>,
     pub metrics: Arc<DeliveryMetrics>,
+}
+
+/// What becomes of an event on its way to a destination.
+#[derive(Debug)]
+pub enum Way {
+    /// It goes on as it came, to an upstream.
+    Forward,
+    /// It is signed, for an endpoint.
+    Sign(Box<Signing>),
 }
 
 /// All there are.
@@ -75,8 +93,39 @@ impl Destinations {
 }
 
 impl Destination {
-    /// The request of attempt `number`. `None` if what was stored cannot be read back, which nothing of ours writes.
+    /// Attempts at once.
+    pub fn limit(&self) -> usize {
+        if self.ordered { 1 } else { self.limit }
+    }
+
+    /// The endpoint that it is.
+    pub fn endpoint(&self) -> Option<&Arc<str>> {
+        match &self.way {
+            Way::Forward => None,
+            Way::Sign(signing) => Some(&signing.endpoint),
+        }
+    }
+
+    /// The request of attempt `number`, which begins `now`.
+    ///
+    /// # Errors
+    /// Why it cannot be made, as a fragment.
     pub fn request(
+        &self,
+        delivery: &Leased,
+        number: u32,
+        now: UnixMillis,
+    ) -> Result<Request<Full<bytes::Bytes>>, String> {
+        match &self.way {
+            Way::Sign(signing) => signing.request(&self.url, delivery, number, now),
+            Way::Forward => self
+                .forwarded(&delivery.message, number, delivery.possible_duplicate)
+                .ok_or_else(|| "what is stored of the event is not a request".into()),
+        }
+    }
+
+    /// `None` if what was stored cannot be read back, which nothing of ours writes.
+    fn forwarded(
         &self,
         message: &Message,
         number: u32,

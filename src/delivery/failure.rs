@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 
+use super::destination::Way;
 use super::health::Sign;
 use crate::clock::UnixMillis;
 use crate::egress::{Exchange, ExchangeError};
@@ -13,8 +14,10 @@ use crate::egress::{Exchange, ExchangeError};
 /// What came of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// 2xx: the destination has it.
+    /// The destination has it.
     Taken,
+    /// The endpoint wants nothing any more.
+    Gone,
     /// Anything else that the destination is to answer for.
     Failed {
         /// True if the destination may have it all the same.
@@ -27,17 +30,37 @@ pub enum Finding {
     Ours,
 }
 
-/// Judges an attempt that ended at `now`.
-pub fn judge(exchanged: &Result<Exchange, ExchangeError>, now: UnixMillis) -> Finding {
+/// Judges an attempt on `way` that ended at `now`.
+pub fn judge(exchanged: &Result<Exchange, ExchangeError>, way: &Way, now: UnixMillis) -> Finding {
     match exchanged {
-        Ok(answer) if answer.status().is_success() => Finding::Taken,
+        Ok(answer) if is_success(way, answer.status()) => Finding::Taken,
+        Ok(answer) if is_gone(way, answer.status()) => Finding::Gone,
         Ok(answer) => Finding::Failed {
             ambiguous: false,
-            retry_after: retry_after(answer.headers(), now),
+            retry_after: retry_after(answer.headers(), now).filter(|_| may_ask(way, answer.status())),
             sign: if in_trouble(answer.status()) { Sign::Trouble } else { Sign::Well },
         },
         Err(error) if is_ours(error) => Finding::Ours,
         Err(error) => Finding::Failed { ambiguous: error.is_ambiguous(), retry_after: None, sign: Sign::Trouble },
+    }
+}
+
+fn is_success(way: &Way, status: StatusCode) -> bool {
+    match way {
+        Way::Forward => status.is_success(),
+        Way::Sign(signing) => signing.is_success(status),
+    }
+}
+
+fn is_gone(way: &Way, status: StatusCode) -> bool {
+    matches!(way, Way::Sign(signing) if signing.heeds_gone && status == StatusCode::GONE)
+}
+
+/// True if the answer may ask for time: an operator's any that fails, a stranger's only one that says that it is too much.
+fn may_ask(way: &Way, status: StatusCode) -> bool {
+    match way {
+        Way::Forward => true,
+        Way::Sign(_) => [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status),
     }
 }
 
@@ -79,21 +102,24 @@ fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::signing::Signing;
     use crate::egress::{Refused, Target};
+    use crate::signature::preset::Preset;
     use bytes::Bytes;
     use http::Response;
+    use std::sync::Arc;
 
     const NOW: UnixMillis = UnixMillis(784_111_777_000);
 
     fn answered(status: u16, asked: &str) -> Finding {
         let answer =
             Response::builder().status(status).header(RETRY_AFTER, asked).body(Bytes::new()).expect("an answer");
-        judge(&Ok(answer), NOW)
+        judge(&Ok(answer), &Way::Forward, NOW)
     }
 
     fn refused(kind: io::ErrorKind) -> Finding {
         let target = Target { host: "h".into(), port: 1, tls: false };
-        judge(&Err(ExchangeError::Connect { target, cause: kind.into() }), NOW)
+        judge(&Err(ExchangeError::Connect { target, cause: kind.into() }), &Way::Forward, NOW)
     }
 
     #[test]
@@ -135,7 +161,7 @@ mod tests {
         assert!(matches!(refused(io::ErrorKind::ConnectionRefused), Finding::Failed { ambiguous: false, .. }));
         let no_files = io::Error::from_raw_os_error(24);
         let target = Target { host: "h".into(), port: 1, tls: false };
-        assert_eq!(judge(&Err(ExchangeError::Connect { target, cause: no_files }), NOW), Finding::Ours);
+        assert_eq!(judge(&Err(ExchangeError::Connect { target, cause: no_files }), &Way::Forward, NOW), Finding::Ours);
     }
 
     #[test]
@@ -151,7 +177,57 @@ mod tests {
             (ExchangeError::Proxy { proxy: target(), cause: cause() }, Finding::Ours),
         ] {
             let text = error.to_string();
-            assert_eq!(judge(&Err(error), NOW), finding, "{text}");
+            assert_eq!(judge(&Err(error), &Way::Forward, NOW), finding, "{text}");
         }
+    }
+
+    fn endpoint(slug: &str, heeds_gone: bool) -> Way {
+        let preset = Preset::find(slug).expect("a preset");
+        Way::Sign(Box::new(Signing {
+            endpoint: "wh_1".into(),
+            account: "default".into(),
+            scheme: Arc::new(preset.profile.scheme.clone()),
+            emission: Arc::new(preset.profile.emission.clone()),
+            secrets: Vec::new(),
+            headers: HeaderMap::new(),
+            authorization: None,
+            success: None,
+            heeds_gone,
+        }))
+    }
+
+    fn answered_by(way: &Way, status: u16) -> Finding {
+        let answer = Response::builder().status(status).header(RETRY_AFTER, "60").body(Bytes::new());
+        judge(&Ok(answer.expect("an answer")), way, NOW)
+    }
+
+    #[test]
+    fn an_endpoint_has_it_if_its_provider_would_think_so() {
+        let (any, only_200) = (endpoint("standard-webhooks", true), endpoint("vgs", true));
+        for (status, by_any, by_vgs) in
+            [(200, true, true), (204, true, false), (302, false, false), (400, false, false)]
+        {
+            let taken = |way| answered_by(way, status) == Finding::Taken;
+            assert_eq!((taken(&any), taken(&only_200)), (by_any, by_vgs), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_gone_is_told_from_one_that_fails() {
+        assert_eq!(answered_by(&endpoint("svix", true), 410), Finding::Gone);
+        for way in [endpoint("svix", false), Way::Forward] {
+            assert!(matches!(answered_by(&way, 410), Finding::Failed { .. }));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_may_ask_for_time_only_where_it_says_that_it_is_too_much() {
+        let asked = |way, status| match answered_by(way, status) {
+            Finding::Failed { retry_after, .. } => retry_after.is_some(),
+            other => panic!("{other:?}"),
+        };
+        let endpoint = endpoint("svix", true);
+        assert_eq!([429, 503, 500, 404].map(|status| asked(&endpoint, status)), [true, true, false, false]);
+        assert_eq!([429, 503, 500, 404].map(|status| asked(&Way::Forward, status)), [true; 4]);
     }
 }

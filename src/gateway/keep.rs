@@ -12,7 +12,7 @@ use super::routes::Route;
 use super::source::{Mode, Source, Upstream};
 use super::verify::Admitted;
 use crate::delivery::Deliveries;
-use crate::delivery::destination::{Destination, Destinations};
+use crate::delivery::destination::{Destination, Destinations, Way};
 use crate::store::{Accepted, Id, NewEvent, Owed, Remember, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
@@ -107,10 +107,13 @@ pub fn destinations(sources: &[Arc<Source>], metrics: &Metrics) -> Destinations 
             source: source.name.clone(),
             url: upstream.url.clone(),
             pool: upstream.pool(),
+            way: Way::Forward,
             timeout: upstream.timeout,
             lease: source.lease,
             schedule: schedule.clone(),
             limit: *max_in_flight,
+            ordered: false,
+            rate: None,
             metrics: Arc::clone(&metrics),
         };
         upstreams.iter().map(destination).collect()

@@ -14,7 +14,7 @@ use hookward::clock::{Clock, UnixMillis};
 use hookward::database::postgres::{Limits, Postgres, parse_url};
 use hookward::database::sqlite::Sqlite;
 use hookward::delivery::Deliveries;
-use hookward::delivery::destination::{Destination, Destinations};
+use hookward::delivery::destination::{Destination, Destinations, Way};
 use hookward::delivery::schedule::{Schedule, Waits};
 use hookward::egress::{Pool, Url};
 use hookward::operators::Operators;
@@ -74,7 +74,10 @@ impl Server {
             timeout: Duration::from_secs(1),
             lease: Duration::from_secs(2),
             schedule: Schedule { waits: Waits::List(Vec::new()), window: Duration::from_secs(1), jitter: 0.0 },
+            way: Way::Forward,
             limit: 1,
+            ordered: false,
+            rate: None,
             metrics: metrics.deliveries("stripe"),
         };
         let destinations = Destinations::new([app]);
