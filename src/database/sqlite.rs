@@ -23,7 +23,8 @@ use super::StoreError;
 pub const NAME: &str = "sqlite";
 
 /// Every change of the tables, in order; a file remembers how many of them it has seen.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_events.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../migrations/sqlite/0001_events.sql"), include_str!("../../migrations/sqlite/0002_sender.sql")];
 
 /// No more callers than this share one transaction.
 const MAX_GROUP: usize = 1024;
@@ -406,7 +407,7 @@ mod tests {
         let large = |key: i64| {
             move |connection: &Connection| {
                 connection.execute(
-                    "INSERT INTO events VALUES (?1, 's', NULL, 0, 'POST', NULL, x'', zeroblob(200000))",
+                    "INSERT INTO events VALUES (?1, 's', NULL, 0, 'POST', NULL, x'', zeroblob(200000), NULL, NULL)",
                     [key.to_be_bytes()],
                 )
             }
@@ -426,7 +427,7 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).expect("a pragma");
         drop(connection);
         let refused = Sqlite::open(&path).expect_err("a later version").to_string();
-        assert!(refused.contains("version 99, this program knows 1"), "{refused}");
+        assert!(refused.contains("version 99, this program knows 2"), "{refused}");
     }
 
     #[test]

@@ -116,7 +116,10 @@ fn accept(connection: &Connection, event: &NewEvent) -> Result<Accepted> {
         }
     }
     let message = &event.message;
-    let mut statement = connection.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO events (id, source, event_id, accepted_at, method, query, headers, body) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
     statement.execute(params![
         event.id.0,
         event.source,
@@ -136,8 +139,10 @@ fn accept(connection: &Connection, event: &NewEvent) -> Result<Accepted> {
 /// A delivery of `event`, due at once.
 fn owe(connection: &Connection, event: Id, destination: &str, now: UnixMillis, possible_duplicate: bool) -> Result<Id> {
     let id = Id::new(now);
-    let mut statement =
-        connection.prepare_cached("INSERT INTO deliveries VALUES (?1, ?2, ?3, ?4, 0, ?4, NULL, 0, ?5)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO deliveries (id, event, destination, created_at, state, due_at, attempts, possible_duplicate) \
+         VALUES (?1, ?2, ?3, ?4, 0, ?4, 0, ?5)",
+    )?;
     statement.execute(params![id.0, event.0, destination, now.0, possible_duplicate])?;
     Ok(id)
 }
@@ -262,14 +267,14 @@ fn settle(connection: &Connection, settlement: &Settlement) -> Result<bool> {
 
 fn log(connection: &Connection, delivery: Id, attempt: &Attempt) -> Result<()> {
     let duration = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
-    connection.prepare_cached("INSERT OR IGNORE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-        delivery.0,
-        attempt.started_at.0,
-        duration,
-        attempt.status,
-        attempt.error,
-        attempt.charged,
-    ])?;
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO attempts (delivery, started_at, duration_ms, status, error, charged) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(
+            params![delivery.0, attempt.started_at.0, duration, attempt.status, attempt.error, attempt.charged,],
+        )?;
     Ok(())
 }
 
