@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Serialize, Serializer};
 
@@ -12,11 +13,19 @@ use crate::signature::encoding::encode_hex;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub [u8; 16]);
 
+/// The latest that was made in this process.
+static LATEST: Mutex<u128> = Mutex::new(0);
+
+/// A second. When the clock steps back by less, ids go on from the latest; by more, time wins.
+const STEP_BACK: u128 = 1000 << 80;
+
 impl Id {
-    /// A new one. Of those made within one millisecond, two are alike once in 2^40 times a million of them.
+    /// A new one, later than all that this process made before, unless the clock was set back by a second or more.
+    /// Of those made by many within one millisecond, two are alike once in 2^40 times a million of them.
     pub fn new(now: UnixMillis) -> Self {
-        let millis = u128::from(now.0.max(0).unsigned_abs()) << 80;
-        Self((millis | fastrand::u128(..1 << 80)).to_be_bytes())
+        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = next(*latest, now);
+        Self(latest.to_be_bytes())
     }
 
     /// The one in these bytes; all zeros if there are not 16 of them, which no id of ours is.
@@ -32,6 +41,16 @@ impl Id {
     /// The first id that could have been made at `time`: for lists that begin there.
     pub fn first_at(time: UnixMillis) -> Self {
         Self((u128::from(time.0.max(0).unsigned_abs()) << 80).to_be_bytes())
+    }
+}
+
+/// The id after `latest`: as random as its millisecond allows.
+fn next(latest: u128, now: UnixMillis) -> u128 {
+    let fresh = u128::from(now.0.max(0).unsigned_abs()) << 80 | fastrand::u128(..1 << 80);
+    if fresh <= latest && latest - fresh < STEP_BACK {
+        latest.saturating_add(fastrand::u128(1..=1 << 40))
+    } else {
+        fresh
     }
 }
 
@@ -70,12 +89,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ids_increase_whatever_the_clock_does_within_a_second() {
+        let mut latest = next(0, UnixMillis(1_760_000_000_000));
+        for back in (0..1000).chain([0; 1000]) {
+            let id = next(latest, UnixMillis(1_760_000_000_000 - back));
+            assert!(id > latest, "{back} ms back");
+            latest = id;
+        }
+        assert_eq!(Id(latest.to_be_bytes()).made_at(), UnixMillis(1_760_000_000_000));
+        let set_back = next(latest, UnixMillis(1_760_000_000_000 - 1001));
+        assert_eq!(Id(set_back.to_be_bytes()).made_at(), UnixMillis(1_760_000_000_000 - 1001), "time wins");
+    }
+
+    #[test]
     fn ids_sort_by_time_and_read_back() {
-        let (first, second) = (Id::new(UnixMillis(1_760_000_000_000)), Id::new(UnixMillis(1_760_000_000_001)));
+        let (first, second) = (Id::new(UnixMillis(1_770_000_000_000)), Id::new(UnixMillis(1_770_000_000_001)));
         assert!(first < second);
-        assert_eq!(second.made_at(), UnixMillis(1_760_000_000_001));
-        assert!(Id::first_at(UnixMillis(1_760_000_000_001)) <= second);
-        assert!(first < Id::first_at(UnixMillis(1_760_000_000_001)));
+        assert_eq!(second.made_at(), UnixMillis(1_770_000_000_001));
+        assert!(Id::first_at(UnixMillis(1_770_000_000_001)) <= second);
+        assert!(first < Id::first_at(UnixMillis(1_770_000_000_001)));
         assert_eq!(first.to_string().parse(), Ok(first));
         for bad in ["", "1", "+199c82cc0000000000000000000000", "0199c82cc00000000000000000000000g"] {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
