@@ -29,6 +29,7 @@ pub use operator::{
 };
 
 pub use postgres::PostgresStore;
+use sent::Unrecovered;
 pub use sent::{SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow};
 pub use sqlite::SqliteStore;
 
@@ -96,10 +97,32 @@ impl Owed {
 pub enum Begin {
     /// It is due at once.
     Due,
-    /// It is ours already: whoever keeps it attempts it.
+    /// It is ours already: whoever keeps it attempts it. Never for an ordered one, which would overtake those before it.
     Leased { token: i64, until: UnixMillis },
     /// It will not be made, and this is why. It stands in the log.
     Skipped(&'static str),
+}
+
+impl Begin {
+    /// What a delivery's beginning writes.
+    fn written(&self, now: UnixMillis) -> Begun {
+        let due = Begun { state: State::Waiting, due_at: now, token: None, signed_at: None, reason: None };
+        match self {
+            Self::Due => due,
+            Self::Leased { token, until } => {
+                Begun { state: State::Leased, due_at: *until, token: Some(*token), signed_at: Some(now), ..due }
+            }
+            Self::Skipped(reason) => Begun { state: State::Skipped, reason: Some(reason), ..due },
+        }
+    }
+}
+
+struct Begun {
+    state: State,
+    due_at: UnixMillis,
+    token: Option<i64>,
+    signed_at: Option<UnixMillis>,
+    reason: Option<&'static str>,
 }
 
 /// Why there is a delivery.
@@ -116,6 +139,20 @@ pub enum Trigger {
     Recover,
     /// Somebody tries out an endpoint.
     Test,
+}
+
+impl Trigger {
+    const ALL: [Self; 5] = [Self::Event, Self::Resend, Self::Replay, Self::Recover, Self::Test];
+
+    /// As it stands in a table.
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// As it stands in a table. What no version ever wrote is read as the event itself.
+    pub fn from_code(code: i16) -> Self {
+        Self::ALL.into_iter().find(|trigger| trigger.code() == code).unwrap_or(Self::Event)
+    }
 }
 
 /// Events that are kept in one step, or none of them.
@@ -135,6 +172,15 @@ pub enum BatchOutcome {
     /// The directory has changed: nothing was kept, decide again.
     Outdated,
     /// The request was answered before: nothing was kept.
+    Replayed(Replayed),
+}
+
+/// What became of deliveries that were asked for anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owing {
+    /// They are on the disk, but for those whose event is gone: one answer for each, false for those.
+    Done(Vec<bool>),
+    /// The request was answered before: nothing was written.
     Replayed(Replayed),
 }
 
@@ -240,6 +286,38 @@ pub struct Attempt {
     pub exchange: Option<Bytes>,
 }
 
+impl Batch {
+    /// When it was accepted.
+    fn at(&self) -> UnixMillis {
+        self.events.iter().map(|event| event.accepted_at).max().unwrap_or(UnixMillis(0))
+    }
+}
+
+impl NewEvent {
+    fn account(&self) -> Option<&str> {
+        self.emitted.as_ref().map(|emitted| &*emitted.account)
+    }
+
+    fn kind(&self) -> Option<&str> {
+        self.emitted.as_ref().map(|emitted| emitted.kind.as_str())
+    }
+}
+
+impl Attempt {
+    fn ended_at(&self) -> UnixMillis {
+        self.started_at.after(self.duration)
+    }
+
+    fn millis(&self) -> i64 {
+        i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// True if it was told that there is nothing any more where it went.
+    fn says_gone(&self) -> bool {
+        self.status == Some(410)
+    }
+}
+
 /// Where events and deliveries are kept.
 #[derive(Debug)]
 pub enum Store {
@@ -254,9 +332,39 @@ impl Store {
     /// Then nothing was kept, as far as is known: where the connection broke the event may be there all the same, and its
     /// next copy will be a duplicate of it.
     pub async fn accept(&self, event: NewEvent) -> Result<Accepted, StoreError> {
+        match self.keep(Batch { events: vec![event], directory: None, idempotent: None }).await? {
+            BatchOutcome::Kept(accepted) if accepted.len() == 1 => Ok(accepted[0]),
+            other => Err(StoreError::Failed { store: "store", cause: format!("one event, and it answers {other:?}") }),
+        }
+    }
+
+    /// Keeps events in one step, all of it on the disk: each with its deliveries, its bodies and what it is remembered
+    /// by, and with the first of them the answer. Where the request was answered before, or the directory has changed,
+    /// or every event is known, nothing is written.
+    ///
+    /// # Errors
+    /// Then nothing was kept, as far as is known, as with [`Self::accept`].
+    pub async fn keep(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         match self {
-            Self::Sqlite(store) => store.accept(event).await,
-            Self::Postgres(store) => store.accept(event).await,
+            Self::Sqlite(store) => store.keep(batch).await,
+            Self::Postgres(store) => store.keep(batch).await,
+        }
+    }
+
+    /// Owes events that are there anew: a delivery of its own for each, whatever became of others. They are possible
+    /// duplicates.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn owe(
+        &self,
+        deliveries: Vec<(Id, Owed)>,
+        now: UnixMillis,
+        idempotent: Option<Idempotent>,
+    ) -> Result<Owing, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.owe(deliveries, now, idempotent).await,
+            Self::Postgres(store) => store.owe(deliveries, now, idempotent).await,
         }
     }
 
@@ -364,8 +472,21 @@ impl Store {
         }
     }
 
-    /// Owes an event anew to `destinations`: a delivery of its own for each, whatever became of the others. Returns
-    /// their ids; `None` if there is no such event.
+    /// Makes a waiting delivery to `endpoint` due at once, its attempts as they are. False if it is not waiting, or not
+    /// there.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn due_now(&self, delivery: Id, endpoint: &str, now: UnixMillis) -> Result<bool, StoreError> {
+        let endpoint = endpoint.to_owned();
+        match self {
+            Self::Sqlite(store) => store.due_now(delivery, endpoint, now).await,
+            Self::Postgres(store) => store.due_now(delivery, endpoint, now).await,
+        }
+    }
+
+    /// Owes an event anew to `destinations`, with its own body: a delivery of its own for each, whatever became of the
+    /// others. Returns their ids; `None` if there is no such event.
     ///
     /// # Errors
     /// If the store cannot be asked.
@@ -375,9 +496,13 @@ impl Store {
         destinations: Vec<Arc<str>>,
         now: UnixMillis,
     ) -> Result<Option<Vec<Id>>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.replay(event, destinations, now).await,
-            Self::Postgres(store) => store.replay(event, destinations, now).await,
+        let owed = |destination| Owed { trigger: Trigger::Replay, ..Owed::due(destination, now) };
+        let deliveries: Vec<(Id, Owed)> =
+            destinations.into_iter().map(|destination| (event, owed(destination))).collect();
+        let ids = deliveries.iter().map(|(_, owed)| owed.id).collect();
+        match self.owe(deliveries, now, None).await? {
+            Owing::Done(made) => Ok(made.into_iter().all(|made| made).then_some(ids)),
+            Owing::Replayed(_) => Ok(None),
         }
     }
 
@@ -401,5 +526,16 @@ impl Store {
             Self::Sqlite(store) => store.check().await,
             Self::Postgres(store) => store.check().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn triggers_keep_their_codes() {
+        assert_eq!(Trigger::ALL.map(Trigger::code), [0, 1, 2, 3, 4], "they stand in tables");
+        assert_eq!(Trigger::ALL.map(|trigger| Trigger::from_code(trigger.code())), Trigger::ALL);
     }
 }

@@ -7,6 +7,7 @@ use super::operator::{self, DirectArgs, Failure, Reach, open};
 use super::table::{Table, cell, facts};
 use super::{FAILURE, print};
 use crate::operators::Operation;
+use crate::store::Stats;
 
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
@@ -58,7 +59,8 @@ async fn check(direct: &DirectArgs) -> Result<u8, Failure> {
         return Ok(FAILURE);
     }
     let stats = store.stats().await.map_err(wrong)?;
-    let deliveries = stats.waiting + stats.leased + stats.delivered + stats.dead;
+    let Stats { waiting, leased, delivered, dead, skipped, cancelled, .. } = stats;
+    let deliveries = waiting + leased + delivered + dead + skipped + cancelled;
     print(&format!("The store is sound; events: {}, deliveries: {deliveries}\n", stats.events));
     Ok(0)
 }
@@ -72,6 +74,8 @@ fn describe(text: &str) -> Result<String, Failure> {
         ("leased", "leased"),
         ("delivered", "delivered"),
         ("dead", "dead"),
+        ("skipped", "skipped"),
+        ("cancelled", "cancelled"),
         ("dedup keys", "dedup_keys"),
         ("bytes", "bytes"),
         ("oldest due", "oldest_due"),

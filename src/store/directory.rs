@@ -3,13 +3,15 @@
 //! The store keeps documents and does not read them. Every change gives the whole directory another version, by which
 //! whoever has a copy in memory notices that it is old.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Id, NewEvent};
+use super::{Id, NewEvent, Store};
 use crate::clock::UnixMillis;
+use crate::database::StoreError;
 
 /// A document of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,20 @@ pub enum RecordKind {
     Endpoint,
 }
 
+impl RecordKind {
+    const ALL: [Self; 4] = [Self::Account, Self::EventType, Self::Group, Self::Endpoint];
+
+    /// As it stands in a table.
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// As it stands in a table; `None` for what a later version wrote.
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
 /// What has changed in the directory, and its version now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Records {
@@ -40,19 +56,39 @@ pub struct Records {
 }
 
 /// A change of the directory and what follows from it, all in one step.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Change {
     /// The version on which it was decided.
     pub version: i64,
+    /// When.
+    pub at: UnixMillis,
     /// Empty where only deliveries or health change: then the version stays.
     pub records: Vec<Record>,
     /// Waiting deliveries of these destinations are cancelled, for this reason.
     pub cancel: Vec<(Arc<str>, &'static str)>,
+    /// From now on these destinations get one at a time: so do they what they are owed by now.
+    pub order: Vec<Arc<str>>,
     /// What becomes of the health of these endpoints.
     pub health: Vec<(Arc<str>, Health)>,
     /// What is to be told of it.
     pub events: Vec<NewEvent>,
     pub idempotent: Option<Idempotent>,
+}
+
+impl Change {
+    /// One that changes nothing yet.
+    pub fn new(version: i64, at: UnixMillis) -> Self {
+        Self {
+            version,
+            at,
+            records: Vec::new(),
+            cancel: Vec::new(),
+            order: Vec::new(),
+            health: Vec::new(),
+            events: Vec::new(),
+            idempotent: None,
+        }
+    }
 }
 
 /// What becomes of what is known of an endpoint.
@@ -127,7 +163,90 @@ pub struct Tally {
     pub last_dead_at: Option<UnixMillis>,
 }
 
+/// Numbers of days before that are forgotten.
+pub(super) const TALLIES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// The day of a moment, counted from 1970-01-01.
 pub fn day_of(at: UnixMillis) -> i64 {
     at.0.div_euclid(24 * 3600 * 1000)
+}
+
+impl Store {
+    /// The documents of the directory that were changed after version `since`; all of them after 0.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn records(&self, since: i64) -> Result<Records, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.records(since).await,
+            Self::Postgres(store) => store.records(since).await,
+        }
+    }
+
+    /// Changes the directory, if it is still as the change was decided on; of several that were decided on one version,
+    /// one is done. All of it is on the disk then.
+    ///
+    /// # Errors
+    /// Then nothing was changed, as far as is known.
+    pub async fn change(&self, change: Change) -> Result<Changed, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.change(change).await,
+            Self::Postgres(store) => store.change(change).await,
+        }
+    }
+
+    /// What was answered to a request with this key, if that is still kept.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn answered(&self, key: [u8; 16], now: UnixMillis) -> Result<Option<Replayed>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.answered(key, now).await,
+            Self::Postgres(store) => store.answered(key, now).await,
+        }
+    }
+
+    /// Every endpoint that is failing, by name.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn failing(&self) -> Result<Vec<Failing>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.failing().await,
+            Self::Postgres(store) => store.failing().await,
+        }
+    }
+
+    /// What these endpoints did since a day, or as long as it is known. Those that did nothing are not in it.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn tallies(
+        &self,
+        endpoints: Vec<Arc<str>>,
+        since_day: Option<i64>,
+    ) -> Result<HashMap<Arc<str>, Tally>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.tallies(endpoints, since_day.unwrap_or(i64::MIN)).await,
+            Self::Postgres(store) => store.tallies(endpoints, since_day.unwrap_or(i64::MIN)).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_records_keep_their_codes() {
+        assert_eq!(RecordKind::ALL.map(RecordKind::code), [0, 1, 2, 3], "they stand in tables");
+        assert!(RecordKind::ALL.iter().all(|kind| RecordKind::from_code(kind.code()) == Some(*kind)));
+        assert_eq!(RecordKind::from_code(4), None);
+    }
+
+    #[test]
+    fn days_begin_at_midnight() {
+        let day = 24 * 3600 * 1000;
+        assert_eq!([0, day - 1, day, -1].map(|at| day_of(UnixMillis(at))), [0, 0, 1, -1]);
+    }
 }

@@ -166,6 +166,8 @@ pub struct Stats {
     pub leased: u64,
     pub delivered: u64,
     pub dead: u64,
+    pub skipped: u64,
+    pub cancelled: u64,
     /// What events are remembered by.
     pub dedup_keys: u64,
     /// Of the tables and their indexes on disk.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod lists;
+mod pending;
 mod settle;
 
 use std::sync::Arc;
@@ -98,17 +99,6 @@ const RETRY: &str = "
     UPDATE deliveries d SET state = 0, due_at = $2, created_at = $2, attempts = 0 FROM found
     WHERE d.id = found.id AND d.state IN (0, 3) RETURNING d.id";
 
-/// Owes an event to the destinations, under these ids, and says whether it is there. Locked, it is not purged meanwhile.
-const REPLAY: &str = "
-    WITH known AS (
-        SELECT id FROM events WHERE id = $1 FOR SHARE
-    ), made AS (
-        INSERT INTO deliveries (id, event, destination, created_at, state, due_at, attempts, possible_duplicate)
-        SELECT given.id, known.id, given.destination, $4, 0, $4, 0, true
-        FROM known, unnest($2::bytea[], $3::text[]) AS given (id, destination)
-    )
-    SELECT id FROM known";
-
 impl PostgresStore {
     /// The store in `database`. Nothing is connected before it is asked.
     pub fn new(database: &Postgres) -> Self {
@@ -179,28 +169,6 @@ impl PostgresStore {
                     let statement = connection.prepared(RETRY).await?;
                     let rows = connection.client.query(&statement, &[&ids, &now.0]).await?;
                     Ok(rows.iter().map(|row| id(row, 0)).collect())
-                })
-            })
-            .await
-    }
-
-    pub(super) async fn replay(
-        &self,
-        event: Id,
-        destinations: Vec<Arc<str>>,
-        now: UnixMillis,
-    ) -> Result<Option<Vec<Id>>, StoreError> {
-        let ids: Vec<Id> = destinations.iter().map(|_| Id::new(now)).collect();
-        self.operators
-            .run(move |connection| {
-                Box::pin(async move {
-                    let keys: Vec<&[u8]> = ids.iter().map(|id| &id.0[..]).collect();
-                    let names: Vec<&str> = destinations.iter().map(|name| &**name).collect();
-                    let statement = connection.prepared(REPLAY).await?;
-                    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-                        [&&event.0[..], &keys, &names, &now.0];
-                    let rows = connection.client.query(&statement, &parameters).await?;
-                    Ok((!rows.is_empty()).then_some(ids))
                 })
             })
             .await

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{AttemptRow, Id, State, Trigger};
+use super::{AttemptRow, Id, Page, State, Store, Trigger};
 use crate::clock::UnixMillis;
+use crate::database::StoreError;
 
 /// Which deliveries of an endpoint to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,13 +24,24 @@ pub struct SentFilter {
     /// Of the last attempt's answer.
     pub status: Option<u16>,
     pub event: Option<Id>,
-    /// Owed at or after.
+    /// First owed at or after.
     pub since: Option<UnixMillis>,
-    /// Owed before.
+    /// First owed before.
     pub until: Option<UnixMillis>,
     /// The last of the page before this one.
     pub after: Option<Id>,
     /// 1 to [`super::MAX_PAGE`].
+    pub limit: u32,
+}
+
+/// Which deliveries an endpoint did not get, and has not been owed again since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unrecovered {
+    pub endpoint: String,
+    pub states: Vec<State>,
+    pub since: UnixMillis,
+    pub until: UnixMillis,
+    pub after: Option<Id>,
     pub limit: u32,
 }
 
@@ -40,6 +52,14 @@ pub struct SentPage<T> {
     pub next: Option<Id>,
     /// Of the whole list.
     pub total: u64,
+}
+
+impl<T> SentPage<T> {
+    /// A page of at most `limit` rows, of which one more was asked for.
+    pub(super) fn of(rows: Vec<T>, limit: u32, total: u64, id: impl Fn(&T) -> Id) -> Self {
+        let page = Page::of(rows, limit, id);
+        Self { rows: page.data, next: page.next, total }
+    }
 }
 
 /// A delivery to an endpoint.
@@ -100,4 +120,74 @@ pub struct SentEvent {
     pub body: Bytes,
     /// How many deliveries it has, by state.
     pub deliveries: Vec<(State, u64)>,
+}
+
+impl Store {
+    /// Deliveries to endpoints, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn sent(&self, filter: SentFilter) -> Result<SentPage<SentRow>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.sent(filter).await,
+            Self::Postgres(store) => store.sent(filter).await,
+        }
+    }
+
+    /// One delivery to `endpoint` with its attempts; `None` if it has none with this id.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn sent_delivery(&self, endpoint: &str, id: Id) -> Result<Option<SentDetail>, StoreError> {
+        let endpoint = endpoint.to_owned();
+        match self {
+            Self::Sqlite(store) => store.sent_delivery(endpoint, id).await,
+            Self::Postgres(store) => store.sent_delivery(endpoint, id).await,
+        }
+    }
+
+    /// The events of an account, the latest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn sent_events(&self, filter: SentEventFilter) -> Result<SentPage<SentEvent>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.sent_events(filter).await,
+            Self::Postgres(store) => store.sent_events(filter).await,
+        }
+    }
+
+    /// The latest event of an account with this id, as its receivers know it; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn sent_event(&self, account: &str, event_id: &str) -> Result<Option<SentEvent>, StoreError> {
+        let (account, event_id) = (account.to_owned(), event_id.to_owned());
+        match self {
+            Self::Sqlite(store) => store.sent_event(account, event_id).await,
+            Self::Postgres(store) => store.sent_event(account, event_id).await,
+        }
+    }
+
+    /// Deliveries to `endpoint` in these states, first owed from `since` to before `until`, whose event it was not owed
+    /// again with a better end: delivery, event and variant, in the order of ids, after `after`. Of several for one
+    /// event the last.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn unrecovered(
+        &self,
+        endpoint: &str,
+        states: Vec<State>,
+        since: UnixMillis,
+        until: UnixMillis,
+        after: Option<Id>,
+        limit: u32,
+    ) -> Result<Vec<(Id, Id, u16)>, StoreError> {
+        let asked = Unrecovered { endpoint: endpoint.to_owned(), states, since, until, after, limit };
+        match self {
+            Self::Sqlite(store) => store.unrecovered(asked).await,
+            Self::Postgres(store) => store.unrecovered(asked).await,
+        }
+    }
 }

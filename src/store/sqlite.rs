@@ -1,7 +1,13 @@
 //! The embedded store: one file.
 
+mod directory;
+mod keep;
+mod lease;
 mod lists;
+mod sent;
+mod settle;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
@@ -9,11 +15,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, Result, Row, params};
 
-use super::{Accepted, Attempt, Id, Leased, Message, NewEvent, Room, Settlement, Verdict, Waiting};
+use super::directory::TALLIES_KEPT;
+use super::{
+    Batch, BatchOutcome, Begin, Change, Changed, Failing, Id, Idempotent, Leased, Message, Owed, Owing, Records,
+    Replayed, Room, Settlement, Tally, Waiting, day_of,
+};
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
 use crate::database::sqlite::{Durability, Sqlite};
-use crate::dedup::sqlite::{Remembered, remember, sweep};
+use crate::dedup::sqlite::sweep;
+
+type Answer<T> = std::result::Result<T, StoreError>;
 
 /// Events and deliveries in a file.
 #[derive(Debug)]
@@ -31,11 +43,51 @@ impl SqliteStore {
         Self { database, fresh: AtomicBool::new(true), slice: AtomicU8::new(0) }
     }
 
-    pub(super) async fn accept(&self, event: NewEvent) -> std::result::Result<Accepted, StoreError> {
-        self.database.write(Durability::Disk, move |c| accept(c, &event)).await
+    pub(super) async fn keep(&self, batch: Batch) -> Answer<BatchOutcome> {
+        self.before_leases(batch.events.iter().flat_map(|event| &event.owed)).await?;
+        self.database.write(Durability::Disk, move |c| keep::keep(c, &batch)).await
     }
 
-    pub(super) async fn waiting(&self, now: UnixMillis) -> std::result::Result<Vec<Waiting>, StoreError> {
+    pub(super) async fn owe(
+        &self,
+        deliveries: Vec<(Id, Owed)>,
+        now: UnixMillis,
+        idempotent: Option<Idempotent>,
+    ) -> Answer<Owing> {
+        self.before_leases(deliveries.iter().map(|(_, owed)| owed)).await?;
+        self.database.write(Durability::Disk, move |c| keep::owe(c, &deliveries, now, idempotent.as_ref())).await
+    }
+
+    pub(super) async fn records(&self, since: i64) -> Answer<Records> {
+        self.database.read(move |c| directory::records(c, since)).await
+    }
+
+    pub(super) async fn change(&self, change: Change) -> Answer<Changed> {
+        self.before_leases(change.events.iter().flat_map(|event| &event.owed)).await?;
+        self.database.write(Durability::Disk, move |c| directory::change(c, &change)).await
+    }
+
+    pub(super) async fn answered(&self, key: [u8; 16], now: UnixMillis) -> Answer<Option<Replayed>> {
+        self.database.read(move |c| keep::answered(c, key, now)).await
+    }
+
+    pub(super) async fn failing(&self) -> Answer<Vec<Failing>> {
+        self.database.read(directory::failing).await
+    }
+
+    pub(super) async fn tallies(&self, endpoints: Vec<Arc<str>>, since_day: i64) -> Answer<HashMap<Arc<str>, Tally>> {
+        self.database.read(move |c| directory::tallies(c, &endpoints, since_day)).await
+    }
+
+    /// Leases that are made here begin after those of the dead ended, or they would end with them.
+    async fn before_leases(&self, mut owed: impl Iterator<Item = &Owed>) -> Answer<()> {
+        if owed.any(|owed| matches!(owed.begin, Begin::Leased { .. })) {
+            self.end_leases_of_the_dead().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn waiting(&self, now: UnixMillis) -> Answer<Vec<Waiting>> {
         self.end_leases_of_the_dead().await?;
         let (ended, waiting) = self.database.read(move |c| Ok((has_ended_leases(c, now)?, waiting(c)?))).await?;
         if !ended {
@@ -54,15 +106,15 @@ impl SqliteStore {
         now: UnixMillis,
         lease: Duration,
         token: i64,
-    ) -> std::result::Result<Vec<Leased>, StoreError> {
+    ) -> Answer<Vec<Leased>> {
         self.end_leases_of_the_dead().await?;
         // A loss of power must not take back a lease whose attempt has begun: nothing would say that its destination may
         // have the event.
-        let work = move |c: &Connection| self::lease(c, &room, now, now.after(lease), token);
+        let work = move |c: &Connection| lease::lease(c, &room, now, now.after(lease), token);
         self.database.write(Durability::Disk, work).await
     }
 
-    async fn end_leases_of_the_dead(&self) -> std::result::Result<(), StoreError> {
+    async fn end_leases_of_the_dead(&self) -> Answer<()> {
         if !self.fresh.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
@@ -73,78 +125,29 @@ impl SqliteStore {
         ended.map(|_| ())
     }
 
-    pub(super) async fn settle(&self, settlement: Settlement) -> std::result::Result<bool, StoreError> {
-        self.database.write(Durability::Disk, move |c| settle(c, &settlement)).await
+    pub(super) async fn settle(&self, settlement: Settlement) -> Answer<bool> {
+        self.database.write(Durability::Disk, move |c| settle::settle(c, &settlement)).await
     }
 
-    pub(super) async fn purge(
-        &self,
-        now: UnixMillis,
-        before: UnixMillis,
-        most: u32,
-    ) -> std::result::Result<u32, StoreError> {
+    pub(super) async fn purge(&self, now: UnixMillis, before: UnixMillis, most: u32) -> Answer<u32> {
         let slice = self.slice.fetch_add(1, Ordering::Relaxed);
         let work = move |c: &Connection| {
             sweep(c, slice, now)?;
+            sweep_answers(c, slice, now)?;
+            let day = day_of(now.before(TALLIES_KEPT));
+            c.prepare_cached("DELETE FROM tallies WHERE day < ?1")?.execute([day])?;
             purge(c, before, most)
         };
         self.database.write(Durability::Process, work).await
     }
 
-    pub(super) async fn retry(&self, ids: Vec<Id>, now: UnixMillis) -> std::result::Result<Vec<Id>, StoreError> {
+    pub(super) async fn due_now(&self, delivery: Id, endpoint: String, now: UnixMillis) -> Answer<bool> {
+        self.database.write(Durability::Disk, move |c| due_now(c, delivery, &endpoint, now)).await
+    }
+
+    pub(super) async fn retry(&self, ids: Vec<Id>, now: UnixMillis) -> Answer<Vec<Id>> {
         self.database.write(Durability::Disk, move |c| retry(c, ids, now)).await
     }
-
-    pub(super) async fn replay(
-        &self,
-        event: Id,
-        destinations: Vec<Arc<str>>,
-        now: UnixMillis,
-    ) -> std::result::Result<Option<Vec<Id>>, StoreError> {
-        self.database.write(Durability::Disk, move |c| replay(c, event, &destinations, now)).await
-    }
-}
-
-fn accept(connection: &Connection, event: &NewEvent) -> Result<Accepted> {
-    let mut possible_duplicate = false;
-    if let Some(what) = event.remember {
-        match remember(connection, what.keys, what.ttl, event.accepted_at)? {
-            Remembered::New { possible_duplicate: known } => possible_duplicate = known,
-            Remembered::Known { fingerprint } => {
-                return Ok(Accepted::Duplicate { conflict: fingerprint != what.keys.fingerprint });
-            }
-        }
-    }
-    let message = &event.message;
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO events (id, source, event_id, accepted_at, method, query, headers, body) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    statement.execute(params![
-        event.id.0,
-        event.source,
-        event.event_id,
-        event.accepted_at.0,
-        message.method,
-        message.query,
-        &message.headers[..],
-        &message.body[..],
-    ])?;
-    for owed in &event.owed {
-        owe(connection, event.id, &owed.destination, event.accepted_at, possible_duplicate)?;
-    }
-    Ok(Accepted::New)
-}
-
-/// A delivery of `event`, due at once.
-fn owe(connection: &Connection, event: Id, destination: &str, now: UnixMillis, possible_duplicate: bool) -> Result<Id> {
-    let id = Id::new(now);
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO deliveries (id, event, destination, created_at, state, due_at, attempts, possible_duplicate) \
-         VALUES (?1, ?2, ?3, ?4, 0, ?4, 0, ?5)",
-    )?;
-    statement.execute(params![id.0, event.0, destination, now.0, possible_duplicate])?;
-    Ok(id)
 }
 
 fn has_ended_leases(connection: &Connection, now: UnixMillis) -> Result<bool> {
@@ -185,48 +188,6 @@ fn waiting(connection: &Connection) -> Result<Vec<Waiting>> {
     rows.collect()
 }
 
-fn lease(
-    connection: &Connection,
-    room: &[Room],
-    now: UnixMillis,
-    until: UnixMillis,
-    token: i64,
-) -> Result<Vec<Leased>> {
-    let mut due = connection.prepare_cached(
-        "SELECT d.id, d.event, d.created_at, d.attempts, d.possible_duplicate, e.method, e.query, e.headers, e.body \
-         FROM deliveries d JOIN events e ON e.id = d.event \
-         WHERE d.state = 0 AND d.destination = ?1 AND d.due_at <= ?2 ORDER BY d.due_at LIMIT ?3",
-    )?;
-    let mut take =
-        connection.prepare_cached("UPDATE deliveries SET state = 1, due_at = ?2, lease_token = ?3 WHERE id = ?1")?;
-    let mut leased = Vec::new();
-    for Room { destination, deliveries, .. } in room {
-        let limit = i64::try_from(*deliveries).unwrap_or(i64::MAX);
-        let rows = due.query_map(params![&**destination, now.0, limit], |row| leased_row(row, destination, token))?;
-        leased.extend(rows.collect::<Result<Vec<_>>>()?);
-    }
-    for delivery in &leased {
-        take.execute(params![delivery.id.0, until.0, token])?;
-    }
-    Ok(leased)
-}
-
-fn leased_row(row: &Row<'_>, destination: &Arc<str>, token: i64) -> Result<Leased> {
-    Ok(Leased {
-        id: Id(row.get(0)?),
-        event: Id(row.get(1)?),
-        token,
-        destination: Arc::clone(destination),
-        created_at: UnixMillis(row.get(2)?),
-        signed_at: UnixMillis(row.get(2)?),
-        attempts: row.get(3)?,
-        possible_duplicate: row.get(4)?,
-        event_id: None,
-        kind: None,
-        message: message(row, 5)?,
-    })
-}
-
 /// Method, query, headers and body, from column `first` on.
 fn message(row: &Row<'_>, first: usize) -> Result<Message> {
     Ok(Message {
@@ -237,44 +198,11 @@ fn message(row: &Row<'_>, first: usize) -> Result<Message> {
     })
 }
 
-fn settle(connection: &Connection, settlement: &Settlement) -> Result<bool> {
-    let Settlement { id, token, verdict, attempt, .. } = settlement;
-    let ended_at = attempt.started_at.after(attempt.duration);
-    let charged = i64::from(attempt.charged);
-    let changed = match verdict {
-        Verdict::Delivered => connection
-            .prepare_cached(
-                "UPDATE deliveries SET state = 2, due_at = ?2, lease_token = NULL, attempts = attempts + ?3 \
-                 WHERE id = ?1 AND state <> 2",
-            )?
-            .execute(params![id.0, ended_at.0, charged])?,
-        Verdict::Again { due_at, possible_duplicate } => connection
-            .prepare_cached(
-                "UPDATE deliveries SET state = 0, due_at = ?3, lease_token = NULL, attempts = attempts + ?4, \
-                 possible_duplicate = ?5 WHERE id = ?1 AND state = 1 AND lease_token = ?2",
-            )?
-            .execute(params![id.0, token, due_at.0, charged, possible_duplicate])?,
-        Verdict::Dead { possible_duplicate, .. } => connection
-            .prepare_cached(
-                "UPDATE deliveries SET state = 3, due_at = ?3, lease_token = NULL, attempts = attempts + ?4, \
-                 possible_duplicate = ?5 WHERE id = ?1 AND state = 1 AND lease_token = ?2",
-            )?
-            .execute(params![id.0, token, ended_at.0, charged, possible_duplicate])?,
-    };
-    log(connection, *id, attempt)?;
-    Ok(changed > 0)
-}
-
-fn log(connection: &Connection, delivery: Id, attempt: &Attempt) -> Result<()> {
-    let duration = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(
-            "INSERT OR IGNORE INTO attempts (delivery, started_at, duration_ms, status, error, charged) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(
-            params![delivery.0, attempt.started_at.0, duration, attempt.status, attempt.error, attempt.charged,],
-        )?;
+/// Forgets answers whose time is over, among the keys that begin with this byte.
+fn sweep_answers(connection: &Connection, slice: u8, now: UnixMillis) -> Result<()> {
+    let (low, high) = ([slice], slice.checked_add(1).map(|next| [next]));
+    let sql = "DELETE FROM answers WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND until <= ?3";
+    connection.prepare_cached(sql)?.execute(params![low, high, now.0])?;
     Ok(())
 }
 
@@ -289,14 +217,21 @@ fn purge(connection: &Connection, before: UnixMillis, most: u32) -> Result<u32> 
             .prepare_cached("DELETE FROM attempts WHERE delivery IN (SELECT id FROM deliveries WHERE event = ?1)")?
             .execute([id])?;
         connection.prepare_cached("DELETE FROM deliveries WHERE event = ?1")?.execute([id])?;
+        connection.prepare_cached("DELETE FROM bodies WHERE event = ?1")?.execute([id])?;
         connection.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([id])?;
     }
     Ok(u32::try_from(ids.len()).unwrap_or(most))
 }
 
+fn due_now(connection: &Connection, delivery: Id, endpoint: &str, now: UnixMillis) -> Result<bool> {
+    let sql = "UPDATE deliveries SET due_at = min(due_at, ?3) WHERE id = ?1 AND destination = ?2 AND state = 0";
+    Ok(connection.prepare_cached(sql)?.execute(params![delivery.0, endpoint, now.0])? > 0)
+}
+
 fn retry(connection: &Connection, ids: Vec<Id>, now: UnixMillis) -> Result<Vec<Id>> {
     let mut statement = connection.prepare_cached(
-        "UPDATE deliveries SET state = 0, due_at = ?2, created_at = ?2, attempts = 0 WHERE id = ?1 AND state IN (0, 3)",
+        "UPDATE deliveries SET state = 0, due_at = ?2, created_at = ?2, attempts = 0, reason = NULL, signed_at = NULL \
+         WHERE id = ?1 AND state IN (0, 3)",
     )?;
     let mut found = Vec::new();
     for id in ids {
@@ -305,13 +240,4 @@ fn retry(connection: &Connection, ids: Vec<Id>, now: UnixMillis) -> Result<Vec<I
         }
     }
     Ok(found)
-}
-
-fn replay(connection: &Connection, event: Id, destinations: &[Arc<str>], now: UnixMillis) -> Result<Option<Vec<Id>>> {
-    let known = connection.prepare_cached("SELECT 1 FROM events WHERE id = ?1")?.exists([event.0])?;
-    if !known {
-        return Ok(None);
-    }
-    let ids = destinations.iter().map(|destination| owe(connection, event, destination, now, true));
-    ids.collect::<Result<Vec<_>>>().map(Some)
 }

@@ -45,10 +45,14 @@ const ATTEMPTS: &str =
     "SELECT started_at, duration_ms, status, error, charged FROM attempts WHERE delivery = $1 ORDER BY started_at";
 
 const STATS: &str = "
-    SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM deliveries WHERE state = 1),
-        (SELECT count(*) FROM deliveries WHERE state = 2), (SELECT count(*) FROM dedup),
+    SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dedup), leased, delivered, skipped, cancelled,
         (SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c
-            WHERE c.relnamespace = 'hookward'::regnamespace AND c.relkind = 'r')";
+            WHERE c.relnamespace = 'hookward'::regnamespace AND c.relkind = 'r')
+    FROM (
+        SELECT count(*) FILTER (WHERE state = 1) AS leased, count(*) FILTER (WHERE state = 2) AS delivered,
+            count(*) FILTER (WHERE state = 4) AS skipped, count(*) FILTER (WHERE state = 5) AS cancelled
+        FROM deliveries
+    ) AS by_state";
 
 const DESTINATIONS: &str = "
     SELECT destination, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 3),
@@ -171,11 +175,13 @@ async fn stats(connection: &mut Connection) -> Result<Stats, Error> {
         engine: "postgres",
         events: count(0),
         waiting: 0,
-        leased: count(1),
-        delivered: count(2),
+        leased: count(2),
+        delivered: count(3),
         dead: 0,
-        dedup_keys: count(3),
-        bytes: count(4),
+        skipped: count(4),
+        cancelled: count(5),
+        dedup_keys: count(1),
+        bytes: count(6),
         oldest_due: None,
         destinations: Vec::new(),
     };

@@ -107,20 +107,23 @@ fn delivery(connection: &Connection, id: Id) -> Result<Option<DeliveryDetail>> {
     let mut statement = connection.prepare_cached(
         "SELECT started_at, duration_ms, status, error, charged FROM attempts WHERE delivery = ?1 ORDER BY started_at",
     )?;
-    let attempts = statement.query_map([id.0], |row| {
-        Ok(AttemptRow {
-            started_at: UnixMillis(row.get(0)?),
-            duration_ms: row.get(1)?,
-            status: row.get(2)?,
-            error: row.get(3)?,
-            charged: row.get(4)?,
-        })
-    })?;
+    let attempts = statement.query_map([id.0], |row| attempt_row(row, 0))?;
     Ok(Some(DeliveryDetail { row, attempts: attempts.collect::<Result<Vec<_>>>()? }))
 }
 
+/// Start, duration, status, error and whether it counted, from column `first` on.
+pub fn attempt_row(row: &Row<'_>, first: usize) -> Result<AttemptRow> {
+    Ok(AttemptRow {
+        started_at: UnixMillis(row.get(first)?),
+        duration_ms: row.get(first + 1)?,
+        status: row.get(first + 2)?,
+        error: row.get(first + 3)?,
+        charged: row.get(first + 4)?,
+    })
+}
+
 /// The ids that lie between two times and come after the last of a page, in lists that begin with the latest.
-fn range(since: Option<UnixMillis>, until: Option<UnixMillis>, after: Option<Id>) -> ([u8; 16], [u8; 16]) {
+pub fn range(since: Option<UnixMillis>, until: Option<UnixMillis>, after: Option<Id>) -> ([u8; 16], [u8; 16]) {
     let low = since.map_or(Id([0; 16]), Id::first_at);
     let high = until.map_or(Id([u8::MAX; 16]), Id::first_at);
     (low.0, after.map_or(high, |after| after.min(high)).0)
@@ -155,13 +158,21 @@ fn delivery_row(row: &Row<'_>) -> Result<DeliveryRow> {
 
 fn stats(connection: &Connection) -> Result<Stats> {
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let [leased, delivered, skipped, cancelled] = connection.query_row(
+        "SELECT count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state = 2), \
+         count(*) FILTER (WHERE state = 4), count(*) FILTER (WHERE state = 5) FROM deliveries",
+        [],
+        |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]),
+    )?;
     let mut stats = Stats {
         engine: "sqlite",
         events: count("SELECT count(*) FROM events")?,
         waiting: 0,
-        leased: count("SELECT count(*) FROM deliveries WHERE state = 1")?,
-        delivered: count("SELECT count(*) FROM deliveries WHERE state = 2")?,
+        leased,
+        delivered,
         dead: 0,
+        skipped,
+        cancelled,
         dedup_keys: count("SELECT count(*) FROM dedup")?,
         bytes: count("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")?,
         oldest_due: None,

@@ -339,7 +339,6 @@ async fn a_replay_is_a_delivery_of_its_own(subject: Subject) {
     assert!(a[0].possible_duplicate && b[0].possible_duplicate);
     assert_eq!((a.len(), b.len(), a[0].event), (1, 1, event));
     assert_eq!(subject.store.replay(Id::new(wall(0)), vec![Arc::from("a")], wall(HOUR)).await, Ok(None));
-    assert_eq!(subject.store.replay(event, Vec::new(), wall(HOUR)).await, Ok(Some(Vec::new())), "it is there");
 }
 
 async fn only_what_is_settled_and_old_is_purged(subject: Subject) {
@@ -390,14 +389,17 @@ async fn what_is_forgotten_may_come_again(subject: Subject) {
 }
 
 async fn lists_are_narrowed_by_what_is_asked(subject: Subject) {
+    // Minutes, at an hour at which no other test makes ids: those go on from the latest within a second.
+    let minute = |n: i64| 1000 * HOUR + n * 60 * SECOND;
+    let minutes = |at: UnixMillis| (at.0 - wall(minute(0)).0) / (60 * SECOND);
     for (source, destination, at) in [("s", "a", 0), ("s", "b", 1), ("t", "a", 2), ("t", "b", 3)] {
-        subject.store.accept(event(source, None, &[destination], at)).await.expect("an answer");
+        subject.store.accept(event(source, None, &[destination], minute(at))).await.expect("an answer");
     }
-    let leased = subject.lease("a", 1, 0).await.remove(0);
-    subject.settle(&leased, DEAD, 4).await;
+    let leased = subject.lease("a", 1, minute(0)).await.remove(0);
+    subject.settle(&leased, DEAD, minute(4)).await;
     let deliveries = async |filter: DeliveryFilter| {
         let page = subject.store.deliveries(DeliveryFilter { limit: 10, ..filter }).await.expect("a page");
-        page.data.iter().map(|row| row.created_at.0 - NOW * 1000).collect::<Vec<_>>()
+        page.data.iter().map(|row| minutes(row.created_at)).collect::<Vec<_>>()
     };
     let all = DeliveryFilter::default;
     assert_eq!(deliveries(all()).await, [3, 2, 1, 0], "the latest first");
@@ -409,21 +411,24 @@ async fn lists_are_narrowed_by_what_is_asked(subject: Subject) {
         deliveries(DeliveryFilter { state: Some(State::Dead), source: Some("t".into()), ..all() }).await,
         [0; 0]
     );
-    assert_eq!(deliveries(DeliveryFilter { since: Some(wall(1)), until: Some(wall(3)), ..all() }).await, [2, 1]);
+    assert_eq!(
+        deliveries(DeliveryFilter { since: Some(wall(minute(1))), until: Some(wall(minute(3))), ..all() }).await,
+        [2, 1]
+    );
     assert_eq!(deliveries(DeliveryFilter { event: Some(leased.event), ..all() }).await, [0]);
     let dead = DeliveryFilter { event: Some(leased.event), state: Some(State::Waiting), ..all() };
     assert_eq!(deliveries(dead).await, [0; 0]);
 
     let events = async |filter: EventFilter| {
         let page = subject.store.events(EventFilter { limit: 10, ..filter }).await.expect("a page");
-        page.data.iter().map(|row| row.accepted_at.0 - NOW * 1000).collect::<Vec<_>>()
+        page.data.iter().map(|row| minutes(row.accepted_at)).collect::<Vec<_>>()
     };
     let all = EventFilter::default;
     assert_eq!(events(all()).await, [3, 2, 1, 0]);
     assert_eq!(events(EventFilter { source: Some("t".into()), ..all() }).await, [3, 2]);
-    assert_eq!(events(EventFilter { event_id: Some("evt_1".into()), ..all() }).await, [1]);
-    assert_eq!(events(EventFilter { since: Some(wall(3)), ..all() }).await, [3]);
-    assert_eq!(events(EventFilter { until: Some(wall(1)), ..all() }).await, [0]);
+    assert_eq!(events(EventFilter { event_id: Some(format!("evt_{}", minute(1))), ..all() }).await, [1]);
+    assert_eq!(events(EventFilter { since: Some(wall(minute(3))), ..all() }).await, [3]);
+    assert_eq!(events(EventFilter { until: Some(wall(minute(1))), ..all() }).await, [0]);
 }
 
 async fn pages_follow_each_other_without_gap_or_overlap(subject: Subject) {
