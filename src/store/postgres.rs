@@ -1,10 +1,16 @@
 //! The store for more than one machine: every node works on the same tables.
 
-mod accept;
+mod answers;
+mod directory;
+mod health;
+mod keep;
+mod lease;
 mod lists;
-mod pending;
+mod owe;
+mod sent;
 mod settle;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -12,7 +18,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_postgres::{Error, Row};
 
-use super::{Accepted, Id, Leased, Message, NewEvent, Room, Settlement, Waiting};
+use super::directory::TALLIES_KEPT;
+use super::{
+    Batch, BatchOutcome, Change, Changed, Failing, Id, Idempotent, Leased, Message, Owed, Owing, Records, Replayed,
+    Room, Settlement, Tally, Waiting, day_of,
+};
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
 use crate::database::group::Group;
@@ -35,11 +45,13 @@ const LANES: usize = 2;
 /// Events and deliveries in a database that other nodes use too.
 #[derive(Debug)]
 pub struct PostgresStore {
-    accepts: Group<NewEvent, Accepted>,
+    accepts: Group<Batch, BatchOutcome>,
     settlements: Group<Settlement, bool>,
     work: Lane,
+    changes: Lane,
     upkeep: Lane,
     operators: Lane,
+    customers: Lane,
     /// Which part of the dedup keys is swept next.
     slice: AtomicU8,
 }
@@ -58,20 +70,6 @@ const WAITING: &str = "
     SELECT destination, (SELECT min(due_at) FROM deliveries WHERE state = 0 AND destination = each.destination)
     FROM each WHERE destination IS NOT NULL";
 
-/// What other nodes are about to lease is passed over.
-const LEASE: &str = "
-    WITH due AS (
-        SELECT due.id FROM unnest($1::text[], $2::bigint[]) AS room (destination, deliveries),
-        LATERAL (
-            SELECT id FROM deliveries d WHERE d.state = 0 AND d.destination = room.destination AND d.due_at <= $3
-            ORDER BY d.due_at LIMIT room.deliveries FOR UPDATE SKIP LOCKED
-        ) due
-    ), taken AS (
-        UPDATE deliveries d SET state = 1, due_at = $4, lease_token = $5 FROM due WHERE d.id = due.id
-        RETURNING d.id, d.event, d.destination, d.created_at, d.attempts, d.possible_duplicate
-    )
-    SELECT taken.*, e.method, e.query, e.headers, e.body FROM taken JOIN events e ON e.id = taken.event";
-
 /// Locks what could go. Who replays or retries locks events too, so from here on nobody does with these.
 const LOCK_OLD: &str = "
     SELECT id FROM events e WHERE accepted_at < $1
@@ -87,6 +85,8 @@ const PURGE: &str = "
         DELETE FROM deliveries WHERE event IN (SELECT id FROM old) RETURNING id
     ), attempts_gone AS (
         DELETE FROM attempts WHERE delivery IN (SELECT id FROM deliveries_gone)
+    ), bodies_gone AS (
+        DELETE FROM bodies WHERE event IN (SELECT id FROM old)
     )
     DELETE FROM events WHERE id IN (SELECT id FROM old)";
 
@@ -96,8 +96,14 @@ const RETRY: &str = "
         SELECT d.id FROM deliveries d JOIN events e ON e.id = d.event
         WHERE d.id = ANY ($1) AND d.state IN (0, 3) FOR SHARE OF e
     )
-    UPDATE deliveries d SET state = 0, due_at = $2, created_at = $2, attempts = 0 FROM found
+    UPDATE deliveries d SET state = 0, due_at = $2, created_at = $2, attempts = 0, reason = NULL, signed_at = NULL
+    FROM found
     WHERE d.id = found.id AND d.state IN (0, 3) RETURNING d.id";
+
+const DUE_NOW: &str =
+    "UPDATE deliveries SET due_at = least(due_at, $3) WHERE id = $1 AND destination = $2 AND state = 0";
+
+const FORGET_TALLIES: &str = "DELETE FROM tallies WHERE day < $1";
 
 impl PostgresStore {
     /// The store in `database`. Nothing is connected before it is asked.
@@ -106,7 +112,7 @@ impl PostgresStore {
         let (settlements, settling) = Group::new();
         let (accepting, settling) = (Arc::new(accepting), Arc::new(settling));
         for _ in 0..LANES {
-            database.runtime().spawn(accept::serve(database.lane(DURABLE), Arc::clone(&accepting)));
+            database.runtime().spawn(keep::serve(database.lane(DURABLE), Arc::clone(&accepting)));
             database.runtime().spawn(settle::serve(database.lane(DURABLE), Arc::clone(&settling)));
         }
         Self {
@@ -115,14 +121,61 @@ impl PostgresStore {
             // A crash of the server must not take back a lease whose attempt has begun: the delivery would be made again
             // at once, and nothing would say that its destination may have it.
             work: database.lane(DURABLE),
+            changes: database.lane(DURABLE),
             upkeep: database.lane(RELAXED),
             operators: database.lane(READING),
+            customers: database.lane(READING),
             slice: AtomicU8::new(0),
         }
     }
 
-    pub(super) async fn accept(&self, event: NewEvent) -> Result<Accepted, StoreError> {
-        self.accepts.ask(event).await
+    pub(super) async fn keep(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.accepts.ask(batch).await
+    }
+
+    pub(super) async fn owe(
+        &self,
+        deliveries: Vec<(Id, Owed)>,
+        now: UnixMillis,
+        idempotent: Option<Idempotent>,
+    ) -> Result<Owing, StoreError> {
+        self.changes.run(move |connection| Box::pin(owe::owe(connection, deliveries, now, idempotent))).await
+    }
+
+    pub(super) async fn records(&self, since: i64) -> Result<Records, StoreError> {
+        self.changes.run(move |connection| Box::pin(directory::records(connection, since))).await
+    }
+
+    pub(super) async fn change(&self, change: Change) -> Result<Changed, StoreError> {
+        self.changes.run(move |connection| Box::pin(directory::change(connection, change))).await
+    }
+
+    pub(super) async fn answered(&self, key: [u8; 16], now: UnixMillis) -> Result<Option<Replayed>, StoreError> {
+        self.changes.run(move |connection| Box::pin(answers::answered(connection, key, now))).await
+    }
+
+    pub(super) async fn failing(&self) -> Result<Vec<Failing>, StoreError> {
+        self.changes.run(|connection| Box::pin(directory::failing(connection))).await
+    }
+
+    pub(super) async fn tallies(
+        &self,
+        endpoints: Vec<Arc<str>>,
+        since_day: i64,
+    ) -> Result<HashMap<Arc<str>, Tally>, StoreError> {
+        self.changes.run(move |connection| Box::pin(directory::tallies(connection, endpoints, since_day))).await
+    }
+
+    pub(super) async fn due_now(&self, delivery: Id, endpoint: String, now: UnixMillis) -> Result<bool, StoreError> {
+        self.changes
+            .run(move |connection| {
+                Box::pin(async move {
+                    let statement = connection.prepared(DUE_NOW).await?;
+                    let found = connection.client.execute(&statement, &[&&delivery.0[..], &endpoint, &now.0]).await?;
+                    Ok(found > 0)
+                })
+            })
+            .await
     }
 
     pub(super) async fn settle(&self, settlement: Settlement) -> Result<bool, StoreError> {
@@ -140,7 +193,7 @@ impl PostgresStore {
         lease: Duration,
         token: i64,
     ) -> Result<Vec<Leased>, StoreError> {
-        self.work.run(move |connection| Box::pin(self::lease(connection, room, now, now.after(lease), token))).await
+        self.work.run(move |connection| Box::pin(lease::lease(connection, room, now, now.after(lease), token))).await
     }
 
     pub(super) async fn purge(&self, now: UnixMillis, before: UnixMillis, most: u32) -> Result<u32, StoreError> {
@@ -149,6 +202,9 @@ impl PostgresStore {
             .run(move |connection| {
                 Box::pin(async move {
                     sweep(connection, slice, now).await?;
+                    answers::sweep(connection, slice, now).await?;
+                    let forget = connection.prepared(FORGET_TALLIES).await?;
+                    connection.client.execute(&forget, &[&day_of(now.before(TALLIES_KEPT))]).await?;
                     let (lock, purge) = (connection.prepared(LOCK_OLD).await?, connection.prepared(PURGE).await?);
                     let transaction = connection.client.transaction().await?;
                     let old = transaction.query(&lock, &[&before.0, &i64::from(most)]).await?;
@@ -183,39 +239,12 @@ async fn waiting(connection: &mut Connection, now: UnixMillis) -> Result<Vec<Wai
     Ok(rows.iter().map(waiting).collect())
 }
 
-async fn lease(
-    connection: &mut Connection,
-    room: Vec<Room>,
-    now: UnixMillis,
-    until: UnixMillis,
-    token: i64,
-) -> Result<Vec<Leased>, Error> {
-    let names: Vec<&str> = room.iter().map(|room| &*room.destination).collect();
-    let limits: Vec<i64> = room.iter().map(|room| i64::try_from(room.deliveries).unwrap_or(i64::MAX)).collect();
-    let statement = connection.prepared(LEASE).await?;
-    let rows = connection.client.query(&statement, &[&names, &limits, &now.0, &until.0, &token]).await?;
-    let leased = rows.iter().map(|row| {
-        let name: &str = row.get(2);
-        let known = room.iter().find(|room| &*room.destination == name);
-        Leased {
-            id: id(row, 0),
-            event: id(row, 1),
-            token,
-            destination: known.map_or_else(|| name.into(), |room| Arc::clone(&room.destination)),
-            created_at: UnixMillis(row.get(3)),
-            signed_at: UnixMillis(row.get(3)),
-            event_id: None,
-            kind: None,
-            attempts: u32::try_from(row.get::<_, i32>(4)).unwrap_or(0),
-            possible_duplicate: row.get(5),
-            message: message(row, 6),
-        }
-    });
-    Ok(leased.collect())
-}
-
 fn id(row: &Row, column: usize) -> Id {
     Id::from_slice(row.get(column))
+}
+
+fn status(row: &Row, column: usize) -> Option<u16> {
+    row.get::<_, Option<i32>>(column).and_then(|status| status.try_into().ok())
 }
 
 /// Method, query, headers and body, from column `first` on.

@@ -3,7 +3,7 @@
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::{PostgresStore, id, message};
+use super::{PostgresStore, id, message, status};
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
 use crate::database::postgres::Connection;
@@ -120,18 +120,23 @@ async fn delivery(connection: &mut Connection, id: Id) -> Result<Option<Delivery
     let Some(found) = connection.client.query_opt(&statement, &[&&id.0[..]]).await? else { return Ok(None) };
     let statement = connection.prepared(ATTEMPTS).await?;
     let rows = connection.client.query(&statement, &[&&id.0[..]]).await?;
-    let attempt = |row: &Row| AttemptRow {
-        started_at: UnixMillis(row.get(0)),
-        duration_ms: row.get::<_, i64>(1).try_into().unwrap_or(0),
-        status: status(row, 2),
-        error: row.get(3),
-        charged: row.get(4),
-    };
-    Ok(Some(DeliveryDetail { row: delivery_row(&found), attempts: rows.iter().map(attempt).collect() }))
+    let attempts = rows.iter().map(|row| attempt_row(row, 0)).collect();
+    Ok(Some(DeliveryDetail { row: delivery_row(&found), attempts }))
+}
+
+/// Start, duration, status, error and whether it counted, from column `first` on.
+pub fn attempt_row(row: &Row, first: usize) -> AttemptRow {
+    AttemptRow {
+        started_at: UnixMillis(row.get(first)),
+        duration_ms: row.get::<_, i64>(first + 1).try_into().unwrap_or(0),
+        status: status(row, first + 2),
+        error: row.get(first + 3),
+        charged: row.get(first + 4),
+    }
 }
 
 /// The ids that lie between two times and come after the last of a page, in lists that begin with the latest.
-fn range(since: Option<UnixMillis>, until: Option<UnixMillis>, after: Option<Id>) -> ([u8; 16], [u8; 16]) {
+pub fn range(since: Option<UnixMillis>, until: Option<UnixMillis>, after: Option<Id>) -> ([u8; 16], [u8; 16]) {
     let low = since.map_or(Id([0; 16]), Id::first_at);
     let high = until.map_or(Id([u8::MAX; 16]), Id::first_at);
     (low.0, after.map_or(high, |after| after.min(high)).0)
@@ -162,10 +167,6 @@ fn delivery_row(row: &Row) -> DeliveryRow {
         last_status: status(row, 9),
         last_error: row.get(10),
     }
-}
-
-fn status(row: &Row, column: usize) -> Option<u16> {
-    row.get::<_, Option<i32>>(column).and_then(|status| status.try_into().ok())
 }
 
 async fn stats(connection: &mut Connection) -> Result<Stats, Error> {
