@@ -30,8 +30,7 @@ const GONE: &str = "gone";
 
 /// What the worker learns of an attempt.
 pub struct Ended {
-    pub destination: Arc<Destination>,
-    /// By which the delivery knows it.
+    /// By which the delivery knows its destination.
     pub name: Arc<str>,
     pub sign: Sign,
     /// When it is due again.
@@ -62,7 +61,7 @@ pub async fn attempt(
     if matches!(verdict, Verdict::Dead { reason: GONE, .. }) {
         deliveries.gone.notify_one();
     }
-    Ended { destination, name: delivery.destination, sign, again }
+    Ended { name: delivery.destination, sign, again }
 }
 
 /// Attempts a delivery once, to try its destination out: it is settled either way, and says nothing about health. Its

@@ -26,6 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub struct Health {
     circuit: Circuit,
     in_flight: usize,
+    /// True if the last attempt that said anything of it found it well.
+    proven: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub enum Sign {
 impl Default for Health {
     fn default() -> Self {
         let circuit = Circuit::Closed { failures: 0, patience: FAILURES_TO_OPEN, ramp: FIRST_RAMP, successes: 0 };
-        Self { circuit, in_flight: 0 }
+        Self { circuit, in_flight: 0, proven: false }
     }
 }
 
@@ -98,6 +100,11 @@ impl Health {
         matches!(self.circuit, Circuit::Open { .. } | Circuit::Probing { .. })
     }
 
+    /// True if all that is known of it is good, and something is.
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
     /// True if no attempt is under way.
     pub fn is_idle(&self) -> bool {
         self.in_flight == 0
@@ -114,6 +121,11 @@ impl Health {
     /// An attempt ended. `chance`, from 0 to 1, keeps many destinations from being probed at the same moment.
     pub fn end(&mut self, sign: Sign, limit: usize, now: Duration, chance: f64) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.proven = match sign {
+            Sign::Well => true,
+            Sign::Trouble => false,
+            Sign::Unknown => self.proven,
+        };
         let open = |pause: Duration| Circuit::Open { until: now + pause.mul_f64(1.0 + chance / 4.0), pause };
         self.circuit = match (self.circuit, sign) {
             (Circuit::Closed { failures, patience, .. }, Sign::Trouble) if failures + 1 >= patience => {
@@ -280,5 +292,17 @@ mod tests {
         (0..4).for_each(|_| health.end(Sign::Well, LIMIT, at(0.5), 0.0));
         assert!(health.is_open());
         assert_eq!(health.room(LIMIT, at(1.0)), 1);
+    }
+
+    #[test]
+    fn it_is_proven_by_what_it_last_showed() {
+        let mut health = Health::default();
+        assert!(!health.is_proven());
+        for (sign, proven) in
+            [(Sign::Well, true), (Sign::Unknown, true), (Sign::Trouble, false), (Sign::Unknown, false)]
+        {
+            attempt(&mut health, sign, at(0.0));
+            assert_eq!(health.is_proven(), proven, "{sign:?}");
+        }
     }
 }

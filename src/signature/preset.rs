@@ -299,7 +299,8 @@ mod tests {
         headers.extend(emission.headers.iter().map(|header| (header.name.clone(), header.value(&attempt))));
         let url = "https://hooks.example.com/in/sample";
         let message = Message { id: SAMPLE.id, timestamp: signed, method: "POST", url, headers: &headers, body: &body };
-        let headers = scheme.sign_headers(message, &[secret.clone()], &Params::default()).expect("a signature");
+        let headers =
+            scheme.sign_headers(message, std::slice::from_ref(&secret), &Params::default()).expect("a signature");
         let verifier = Verifier::new(scheme.clone(), &[("1".into(), secret)], Params::default(), 1 << 20);
         let verifier = verifier.expect("the secret is one for the scheme");
         let head = Head { method: "POST", url: PublicUrl::split(url), headers: &headers };
