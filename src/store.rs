@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock::UnixMillis;
 use crate::database::StoreError;
@@ -61,6 +62,30 @@ pub struct NewEvent {
     /// Other bodies for the same event: a delivery of variant 1 has the first of them, variant 0 that of `message`.
     pub variants: Vec<Bytes>,
     pub owed: Vec<Owed>,
+}
+
+impl NewEvent {
+    /// The first of its deliveries, for whoever keeps it as a lease with this `token`. `None` if it has none.
+    pub fn leased(&self, token: i64) -> Option<Leased> {
+        let owed = self.owed.first()?;
+        let mut message = self.message.clone();
+        if let Some(body) = usize::from(owed.variant).checked_sub(1).and_then(|place| self.variants.get(place)) {
+            message.body = body.clone();
+        }
+        Some(Leased {
+            id: owed.id,
+            event: self.id,
+            token,
+            destination: Arc::clone(&owed.destination),
+            created_at: self.accepted_at,
+            signed_at: self.accepted_at,
+            attempts: 0,
+            possible_duplicate: false,
+            event_id: self.event_id.clone(),
+            kind: self.emitted.as_ref().map(|emitted| emitted.kind.clone()),
+            message,
+        })
+    }
 }
 
 /// What is known of an event that our own app emitted.
@@ -126,7 +151,7 @@ struct Begun {
 }
 
 /// Why there is a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// Its event was accepted.

@@ -17,8 +17,8 @@ pub struct SentFilter {
     pub states: Vec<State>,
     /// With attempts that counted, or without; either if `None`.
     pub attempted: Option<bool>,
-    /// `exhausted`, `expired` and their like.
-    pub reason: Option<String>,
+    /// Any of these, such as `exhausted` and `expired`; all if there is none.
+    pub reasons: Vec<&'static str>,
     /// The type of their event.
     pub kind: Option<String>,
     /// Of the last attempt's answer.
@@ -131,6 +131,17 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.sent(filter).await,
             Self::Postgres(store) => store.sent(filter).await,
+        }
+    }
+
+    /// Keeps one more body of an event that is there. Returns which variant it is; `None` if the event is gone.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn add_body(&self, event: Id, body: Bytes) -> Result<Option<u16>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.add_body(event, body).await,
+            Self::Postgres(store) => store.add_body(event, body).await,
         }
     }
 

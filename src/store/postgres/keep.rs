@@ -106,12 +106,13 @@ async fn keep_together(connection: &mut Connection, batches: &[&Batch]) -> Resul
         refused.unwrap_or_else(|| BatchOutcome::Kept(accepted.by_ref().take(batch.events.len()).collect()))
     };
     let outcomes: Vec<BatchOutcome> = batches.iter().zip(refused).map(kept).collect();
-    let nothing = |outcome: &BatchOutcome| match outcome {
-        BatchOutcome::Kept(accepted) => !accepted.contains(&Accepted::New),
+    // An answer is kept where it says what became of the batch: that all of it is new.
+    let untold = |outcome: &BatchOutcome| match outcome {
+        BatchOutcome::Kept(accepted) => accepted.iter().any(|accepted| *accepted != Accepted::New),
         BatchOutcome::Outdated => true,
         BatchOutcome::Replayed(_) => false,
     };
-    let vain = batches.iter().zip(&outcomes).filter(|(_, outcome)| nothing(outcome));
+    let vain = batches.iter().zip(&outcomes).filter(|(_, outcome)| untold(outcome));
     answers.withdraw(&transaction, vain.filter_map(|(batch, _)| batch.idempotent.as_ref())).await?;
     transaction.commit().await?;
     Ok(outcomes)

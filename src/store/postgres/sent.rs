@@ -39,7 +39,7 @@ const SENT: &str = sent!(
     "WITH list AS MATERIALIZED (
         SELECT id FROM deliveries d WHERE d.kind IS NOT NULL AND d.destination = ANY ($1)
             AND ($2::bytea IS NULL OR d.event = $2) AND ($3::smallint[] IS NULL OR d.state = ANY ($3))
-            AND ($4::boolean IS NULL OR (d.attempts > 0) = $4) AND ($5::text IS NULL OR d.reason = $5)
+            AND ($4::boolean IS NULL OR (d.attempts > 0) = $4) AND ($5::text[] IS NULL OR d.reason = ANY ($5))
             AND ($6::text IS NULL OR d.kind = $6) AND ($7::integer IS NULL OR $7 = (
                 SELECT status FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1))
             AND d.id >= $8 AND d.id < $9
@@ -87,6 +87,12 @@ const UNRECOVERED: &str = "
         )
     ORDER BY d.id LIMIT $6";
 
+const LOCK_EVENT: &str = "SELECT 1 FROM events WHERE id = $1 FOR UPDATE";
+
+const ADD_BODY: &str = "
+    INSERT INTO bodies (event, variant, body)
+    SELECT $1, coalesce((SELECT max(variant) FROM bodies WHERE event = $1), 0) + 1, $2 RETURNING variant";
+
 impl PostgresStore {
     pub(in crate::store) async fn sent(&self, filter: SentFilter) -> Result<SentPage<SentRow>, StoreError> {
         self.customers.run(move |connection| Box::pin(sent(connection, filter))).await
@@ -115,32 +121,39 @@ impl PostgresStore {
         self.customers.run(move |connection| Box::pin(sent_event(connection, account, event_id))).await
     }
 
+    pub(in crate::store) async fn add_body(&self, event: Id, body: Bytes) -> Result<Option<u16>, StoreError> {
+        self.changes.run(move |connection| Box::pin(add_body(connection, event, body))).await
+    }
+
     pub(in crate::store) async fn unrecovered(&self, asked: Unrecovered) -> Result<Vec<(Id, Id, u16)>, StoreError> {
         self.customers.run(move |connection| Box::pin(unrecovered(connection, asked))).await
     }
+}
+
+/// Who adds one locks the event first, so that two do not add the same.
+async fn add_body(connection: &mut Connection, event: Id, body: Bytes) -> Result<Option<u16>, Error> {
+    let (lock, add) = (connection.prepared(LOCK_EVENT).await?, connection.prepared(ADD_BODY).await?);
+    let transaction = connection.client.transaction().await?;
+    let event = &event.0[..];
+    if transaction.query(&lock, &[&event]).await?.is_empty() {
+        return Ok(None);
+    }
+    let variant: i32 = transaction.query_one(&add, &[&event, &&body[..]]).await?.get(0);
+    transaction.commit().await?;
+    Ok(u16::try_from(variant).ok())
 }
 
 async fn sent(connection: &mut Connection, filter: SentFilter) -> Result<SentPage<SentRow>, Error> {
     let endpoints: Vec<&str> = filter.endpoints.iter().map(|name| &**name).collect();
     let event = filter.event.as_ref().map(|id| &id.0[..]);
     let states = (!filter.states.is_empty()).then(|| codes(&filter.states));
+    let reasons = (!filter.reasons.is_empty()).then_some(&filter.reasons);
     let status = filter.status.map(i32::from);
     let (low, high) = range(filter.since, filter.until, None);
     let (_, before) = range(filter.since, filter.until, filter.after);
     let (low, high, before, limit) = (&low[..], &high[..], &before[..], i64::from(filter.limit) + 1);
-    let given: [&(dyn ToSql + Sync); 11] = [
-        &endpoints,
-        &event,
-        &states,
-        &filter.attempted,
-        &filter.reason,
-        &filter.kind,
-        &status,
-        &low,
-        &high,
-        &before,
-        &limit,
-    ];
+    let given: [&(dyn ToSql + Sync); 11] =
+        [&endpoints, &event, &states, &filter.attempted, &reasons, &filter.kind, &status, &low, &high, &before, &limit];
     let statement = connection.prepared(SENT).await?;
     let rows = connection.client.query(&statement, &given).await?;
     let found = rows.iter().filter_map(sent_row).collect();

@@ -17,7 +17,7 @@ pub fn keep(connection: &Connection, batch: &Batch) -> Result<BatchOutcome> {
         return Ok(BatchOutcome::Outdated);
     }
     let accepted = keep_events(connection, &batch.events)?;
-    if accepted.contains(&Accepted::New) {
+    if accepted.iter().all(|accepted| *accepted == Accepted::New) {
         keep_answer(connection, batch.idempotent.as_ref())?;
     }
     Ok(BatchOutcome::Kept(accepted))

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::lists::{attempt_row, range};
 use super::{Answer, SqliteStore};
 use crate::clock::UnixMillis;
+use crate::database::sqlite::Durability;
 use crate::store::{
     AttemptRow, Id, SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow, State, Trigger, Unrecovered,
 };
@@ -28,6 +29,10 @@ impl SqliteStore {
 
     pub(in crate::store) async fn sent_event(&self, account: String, event_id: String) -> Answer<Option<SentEvent>> {
         self.database.read(move |c| sent_event(c, &account, &event_id)).await
+    }
+
+    pub(in crate::store) async fn add_body(&self, event: Id, body: Bytes) -> Answer<Option<u16>> {
+        self.database.write(Durability::Disk, move |c| add_body(c, event, &body)).await
     }
 
     pub(in crate::store) async fn unrecovered(&self, asked: Unrecovered) -> Answer<Vec<(Id, Id, u16)>> {
@@ -54,18 +59,19 @@ fn sent(connection: &Connection, filter: &SentFilter) -> Result<SentPage<SentRow
     let list = format!(
         "FROM deliveries d WHERE d.kind IS NOT NULL AND {narrowed} \
          AND (?3 IS NULL OR d.state IN (SELECT value FROM json_each(?3))) \
-         AND (?4 IS NULL OR (d.attempts > 0) = ?4) AND (?5 IS NULL OR d.reason = ?5) AND (?6 IS NULL OR d.kind = ?6) \
+         AND (?4 IS NULL OR (d.attempts > 0) = ?4) AND (?5 IS NULL OR d.reason IN (SELECT value FROM json_each(?5))) AND (?6 IS NULL OR d.kind = ?6) \
          AND (?7 IS NULL OR \
              ?7 = (SELECT status FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1)) \
          AND d.id >= ?8 AND d.id < ?9"
     );
     let event = filter.event.map(|id| id.0);
     let states = (!filter.states.is_empty()).then(|| codes(&filter.states));
+    let reasons = (!filter.reasons.is_empty()).then(|| json(&filter.reasons));
     let (low, high) = range(filter.since, filter.until, None);
     let (_, before) = range(filter.since, filter.until, filter.after);
     let (destinations, limit) = (&destinations, filter.limit + 1);
     let narrow: [&dyn ToSql; 8] =
-        [destinations, &event, &states, &filter.attempted, &filter.reason, &filter.kind, &filter.status, &low];
+        [destinations, &event, &states, &filter.attempted, &reasons, &filter.kind, &filter.status, &low];
 
     // Of one moment.
     let reading = connection.unchecked_transaction()?;
@@ -159,6 +165,13 @@ fn with_deliveries(connection: &Connection, event: SentEvent) -> Result<SentEven
     let mut statement = connection.prepare_cached(sql)?;
     let counts = statement.query_map([event.id.0], |row| Ok((State::from_code(row.get(0)?), row.get(1)?)))?;
     Ok(SentEvent { deliveries: counts.collect::<Result<Vec<_>>>()?, ..event })
+}
+
+fn add_body(connection: &Connection, event: Id, body: &[u8]) -> Result<Option<u16>> {
+    let sql = "INSERT INTO bodies (event, variant, body) \
+        SELECT id, coalesce((SELECT max(variant) FROM bodies WHERE event = ?1), 0) + 1, ?2 FROM events WHERE id = ?1 \
+        RETURNING variant";
+    connection.prepare_cached(sql)?.query_row(params![event.0, body], |row| row.get(0)).optional()
 }
 
 fn unrecovered(connection: &Connection, asked: &Unrecovered) -> Result<Vec<(Id, Id, u16)>> {
