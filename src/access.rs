@@ -1,5 +1,7 @@
 //! Who may ask for what: tokens and their roles.
 
+use std::sync::Arc;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 use sha2::{Digest, Sha256};
@@ -30,6 +32,16 @@ impl Role {
         Self::WORDS.iter().find(|(_, role)| *role == self).map_or("", |(word, _)| word)
     }
 
+    /// True if it may make such a request.
+    pub fn may(self, permission: Permission) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Manage => permission != Permission::Administer,
+            Self::Publish => permission == Permission::Publish,
+            Self::Read => permission == Permission::Read,
+        }
+    }
+
     /// True if it may look at, or change, what is kept.
     pub fn may_operate(self, method: &Method) -> bool {
         match self {
@@ -40,12 +52,27 @@ impl Role {
     }
 }
 
+/// What a request of the sender's API does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It looks.
+    Read,
+    /// It emits events.
+    Publish,
+    /// It changes what an account has.
+    Manage,
+    /// It decides what an account may have.
+    Administer,
+}
+
 /// A token, of which only the digest is kept.
 #[derive(Clone)]
 pub struct Token {
     /// Who it was given to, for the log.
     pub name: String,
     pub role: Role,
+    /// The account that it acts for; `None` for any.
+    pub account: Option<Arc<str>>,
     digest: [u8; 32],
 }
 
@@ -63,9 +90,15 @@ pub enum Denied {
 }
 
 impl Token {
-    /// The token that `secret` is.
+    /// The token that `secret` is, for any account.
     pub fn new(name: String, role: Role, secret: &Secret) -> Self {
-        Self { name, role, digest: Sha256::digest(secret.expose()).into() }
+        Self { name, role, account: None, digest: Sha256::digest(secret.expose()).into() }
+    }
+
+    /// The same for one account.
+    #[must_use]
+    pub fn for_account(self, account: Arc<str>) -> Self {
+        Self { account: Some(account), ..self }
     }
 
     /// True if both are the same secret.
@@ -169,6 +202,12 @@ mod tests {
         assert_eq!(may(Role::Manage), (true, true));
         assert_eq!(may(Role::Read), (true, false));
         assert_eq!(may(Role::Publish), (false, false));
+        let all = [Permission::Read, Permission::Publish, Permission::Manage, Permission::Administer];
+        let may = |role: Role| all.map(|permission| role.may(permission));
+        assert_eq!(may(Role::Admin), [true; 4]);
+        assert_eq!(may(Role::Manage), [true, true, true, false]);
+        assert_eq!(may(Role::Publish), [false, true, false, false]);
+        assert_eq!(may(Role::Read), [true, false, false, false]);
     }
 
     #[test]

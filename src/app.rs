@@ -4,10 +4,11 @@
 //! thread of its own, then the admin listener. Draining goes the other way round: not ready any more, no new
 //! connections, what has begun comes to its end, and only then the admin listener closes.
 
+mod sending;
 mod stores;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,14 +25,16 @@ use tracing::info;
 use crate::access::Tokens;
 use crate::admin::{Admin, Api};
 use crate::clock::Clock;
-use crate::config::{AdminConfig, Config, DedupConfig, DeliveryConfig, StoreConfig};
+use crate::config::{AdminConfig, Config, DedupConfig, DeliveryConfig, EgressConfig, SenderConfig, StoreConfig};
 use crate::database::sqlite::OpenError;
 use crate::delivery::Deliveries;
 use crate::gateway::keep::{Keeper, destinations};
 use crate::gateway::{Gateway, Settings, Worker, server};
 use crate::operators::Operators;
+use crate::sender::api::Listener;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
+use sending::Sending;
 use stores::Stores;
 
 /// How often a store is rid of what is over.
@@ -44,7 +47,7 @@ const PURGE_STEP: u32 = 500;
 #[derive(Debug)]
 pub struct App {
     gateway: Arc<Gateway>,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     api: Arc<Api>,
     drain: CancellationToken,
@@ -52,6 +55,10 @@ pub struct App {
     /// Each worker says here how it ended.
     ended: mpsc::UnboundedReceiver<io::Result<()>>,
     workers: usize,
+    /// Keeps the channel open where there are no workers.
+    _report: mpsc::UnboundedSender<io::Result<()>>,
+    /// What answers the sender's API.
+    sending: Option<Sending>,
     /// What delivers, where events are stored.
     delivering: Option<Delivering>,
     /// Where stores' connections and deliveries live. Held for its end.
@@ -65,7 +72,7 @@ struct Delivering {
     ended: JoinHandle<()>,
 }
 
-/// A runtime beside those of the workers, with a thread of its own.
+/// A runtime beside those of the workers, with threads of its own.
 #[derive(Debug)]
 struct Background(Option<Runtime>);
 
@@ -86,6 +93,9 @@ pub enum StartError {
     /// A store's server cannot be used.
     #[error("cannot use a store: {0}")]
     Server(String),
+    /// There is nobody to trust, or what secrets are sealed with cannot be had.
+    #[error("cannot start the sender: {0}")]
+    Sender(String),
     /// The system gives no thread.
     #[error("cannot start a worker")]
     Worker(#[source] io::Error),
@@ -94,12 +104,14 @@ pub enum StartError {
 /// What of a configuration the app is built from.
 #[derive(Debug)]
 pub struct Plan {
-    pub listen: SocketAddr,
+    pub listen: Option<SocketAddr>,
     pub workers: usize,
     pub admin: Option<AdminConfig>,
     pub dedup: DedupConfig,
     pub store: Option<StoreConfig>,
     pub delivery: DeliveryConfig,
+    pub egress: EgressConfig,
+    pub sender: Option<SenderConfig>,
     pub drain_timeout: Duration,
     pub settings: Settings,
 }
@@ -113,6 +125,8 @@ impl From<Config> for Plan {
             dedup: config.dedup,
             store: config.store,
             delivery: config.delivery,
+            egress: config.egress,
+            sender: config.sender,
             drain_timeout: config.drain_timeout,
             settings: config.gateway,
         }
@@ -125,15 +139,15 @@ impl App {
     /// # Errors
     /// If an address is taken or a thread cannot be had; then nothing runs.
     pub fn start(plan: Plan, clock: Clock) -> Result<Self, StartError> {
-        let gateway_at = |cause| StartError::Listen { listener: "gateway", address: plan.listen, cause };
-        let listeners = server::bind(plan.listen, plan.workers).map_err(gateway_at)?;
-        let address = listeners[0].local_addr().map_err(gateway_at)?;
+        let Listeners { workers: listeners, admin, api: api_listener } = Listeners::open(&plan)?;
+        let address = listeners.first().and_then(|listener| listener.local_addr().ok());
         let tokens = plan.admin.as_ref().map(|admin| admin.tokens.clone()).unwrap_or_default();
-        let admin =
-            plan.admin.map(|admin| Admin::bind(admin.listen).map_err(|cause| (admin.listen, cause))).transpose();
-        let admin = admin.map_err(|(address, cause)| StartError::Listen { listener: "admin pages", address, cause })?;
 
-        let background = Background::start().map_err(StartError::Worker)?;
+        let threads = match plan.sender {
+            Some(_) => std::thread::available_parallelism().map_or(1, usize::from),
+            None => 1,
+        };
+        let background = Background::start(threads).map_err(StartError::Worker)?;
         let metrics = Arc::new(Metrics::new());
         let mut stores = Stores::new(background.handle());
         let dedup = stores.dedup(&plan.dedup, &clock)?;
@@ -145,8 +159,16 @@ impl App {
                 Deliveries::new(Arc::clone(&store), destinations, clock.clone(), Arc::clone(&metrics), max_in_flight);
             Arc::new(Keeper { store, deliveries })
         });
+        let retention = plan.store.as_ref().map_or(Duration::MAX, |store| store.retention);
+        let sending = match (&plan.sender, &keeper, &plan.store, api_listener) {
+            (Some(config), Some(keeper), Some(store), Some(listener)) => {
+                let parts =
+                    sending::Parts { config, egress: &plan.egress, store, keeper, metrics: &metrics, clock: &clock };
+                Some(Sending::start(parts, listener, &background.handle())?)
+            }
+            _ => None,
+        };
         let delivering = keeper.as_ref().map(|keeper| {
-            let retention = plan.store.as_ref().map_or(Duration::MAX, |store| store.retention);
             let runtime = background.handle();
             runtime.spawn(purge_for_ever(Arc::clone(&keeper.store), retention, clock.clone()));
             let drain = CancellationToken::new();
@@ -161,6 +183,7 @@ impl App {
         let gateway = Arc::new(Gateway::new(plan.settings, dedup, keeper, metrics, clock));
         let drain = CancellationToken::new();
         let (report, ended) = mpsc::unbounded_channel();
+        let workers = listeners.len();
         for (index, listener) in listeners.into_iter().enumerate() {
             let worker = Worker::new(Arc::clone(&gateway));
             let (drain, report) = (drain.clone(), report.clone());
@@ -174,7 +197,12 @@ impl App {
             };
             std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map_err(StartError::Worker)?;
         }
-        info!(listener = "gateway", address = %address, workers = plan.workers, "Listening");
+        if let Some(address) = address {
+            info!(listener = "gateway", address = %address, workers, "Listening");
+        }
+        if let Some(sending) = &sending {
+            info!(listener = "sender", address = %sending.address, "Listening");
+        }
         let api = Api::new(operators, tokens);
         let draining = Arc::new(AtomicBool::new(false));
         let admin_address = admin.as_ref().map(Admin::address);
@@ -182,7 +210,6 @@ impl App {
             info!(listener = "admin", address = %admin.address(), "Listening");
             tokio::spawn(admin.run(Arc::clone(&gateway), Arc::clone(&draining), Arc::clone(&api)));
         }
-        let workers = plan.workers;
         Ok(Self {
             gateway,
             address,
@@ -192,14 +219,21 @@ impl App {
             draining,
             ended,
             workers,
+            _report: report,
+            sending,
             delivering,
             _background: background,
         })
     }
 
-    /// Where the gateway listens; its port is real also where 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
+    /// Where the gateway listens; its port is real also where 0 was asked for. `None` where there is only a sender.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where the sender's API is served.
+    pub fn sender(&self) -> Option<SocketAddr> {
+        self.sending.as_ref().map(|sending| sending.address)
     }
 
     /// Where metrics and health are served.
@@ -212,9 +246,12 @@ impl App {
         &self.gateway
     }
 
-    /// Puts other tokens of the admin API in force.
-    pub fn apply_tokens(&self, tokens: Tokens) {
-        self.api.apply(tokens);
+    /// Puts other tokens of the admin API and of the sender's in force.
+    pub fn apply_tokens(&self, admin: Tokens, sender: Tokens) {
+        self.api.apply(admin);
+        if let Some(sending) = &self.sending {
+            sending.api.apply(sender);
+        }
     }
 
     /// Waits for a worker, or what delivers, to end, which none does unless it was told to.
@@ -225,10 +262,17 @@ impl App {
                 None => std::future::pending().await,
             }
         };
+        let sending = async {
+            match &mut self.sending {
+                Some(sending) => sending.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            // Neither is asked again once it has ended.
+            // None is asked again once it has ended.
             ended = self.ended.recv() => ended.unwrap_or(Ok(())),
             ended = delivering => ended,
+            ended = sending => ended,
         }
     }
 
@@ -239,6 +283,9 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
         self.drain.cancel();
         let all = async {
+            if let Some(sending) = &mut self.sending {
+                sending.drain().await;
+            }
             for _ in 0..self.workers {
                 self.ended.recv().await;
             }
@@ -264,9 +311,14 @@ async fn purge_for_ever(store: Arc<Store>, retention: Duration, clock: Clock) {
 }
 
 impl Background {
-    fn start() -> io::Result<Self> {
+    fn start(threads: usize) -> io::Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(1).thread_name("background").enable_all().build().map(|runtime| Self(Some(runtime)))
+        builder
+            .worker_threads(threads)
+            .thread_name("background")
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
     }
 
     fn handle(&self) -> Handle {
@@ -286,8 +338,38 @@ impl Drop for Background {
 impl Drop for App {
     fn drop(&mut self) {
         self.drain.cancel();
+        if let Some(sending) = &self.sending {
+            sending.drain.cancel();
+        }
         if let Some(delivering) = &self.delivering {
             delivering.drain.cancel();
         }
+    }
+}
+
+/// All that the program listens on, open before anything runs.
+struct Listeners {
+    /// One for each worker; none without a gateway.
+    workers: Vec<TcpListener>,
+    admin: Option<Admin>,
+    api: Option<Listener>,
+}
+
+impl Listeners {
+    fn open(plan: &Plan) -> Result<Self, StartError> {
+        let cannot = |listener: &'static str, address| move |cause| StartError::Listen { listener, address, cause };
+        let workers = match plan.listen {
+            Some(address) => server::bind(address, plan.workers).map_err(cannot("gateway", address))?,
+            None => Vec::new(),
+        };
+        let admin = match &plan.admin {
+            Some(admin) => Some(Admin::bind(admin.listen).map_err(cannot("admin pages", admin.listen))?),
+            None => None,
+        };
+        let api = match &plan.sender {
+            Some(sender) => Some(Listener::bind(sender.listen).map_err(cannot("sender", sender.listen))?),
+            None => None,
+        };
+        Ok(Self { workers, admin, api })
     }
 }

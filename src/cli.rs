@@ -5,6 +5,7 @@ mod check;
 mod deliveries;
 mod demo;
 mod effective;
+mod emit;
 mod events;
 mod health;
 mod listing;
@@ -33,7 +34,7 @@ const BAD_CONFIG: u8 = 78;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
-/// Verifies, deduplicates and forwards webhooks.
+/// Accepts webhooks for an app: verified, deduplicated, forwarded. Sends those of its own: signed, retried, logged.
 #[derive(Debug, Parser)]
 #[command(name = "hookward", version, about, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
@@ -43,7 +44,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway: from a file, or as a sidecar from flags alone
+    /// Run gateway and sender as a file says, or the gateway as a sidecar from flags alone
     #[command(after_help = SERVE_HELP)]
     Serve {
         #[command(flatten)]
@@ -90,6 +91,9 @@ enum Command {
         #[command(subcommand)]
         command: deliveries::DeliveriesCommand,
     },
+    /// Tell a sender what happened; it tells everyone who asked
+    #[command(after_help = EMIT_HELP)]
+    Emit(emit::EmitArgs),
     /// Say how much a store holds, and whether it is sound
     Store {
         #[command(subcommand)]
@@ -122,6 +126,11 @@ const SIGN_HELP: &str = "\
 For example, a signed event to a local gateway:
   STRIPE_SECRET=whsec_… hookward sign --provider stripe --secret-env STRIPE_SECRET --body event.json \\
       --url http://127.0.0.1:8080/in/stripe --format curl | sh";
+
+const EMIT_HELP: &str = "\
+For example:
+  HOOKWARD_TOKEN=… hookward emit invoice.paid --data '{\"id\": \"in_1\", \"amount\": 4200}'
+  HOOKWARD_TOKEN=… hookward emit - < events.jsonl      # {\"type\": \"invoice.paid\", \"data\": {…}} a line";
 
 #[derive(Debug, Clone, Args)]
 struct ConfigFile {
@@ -165,6 +174,7 @@ pub fn run() -> ExitCode {
         Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.config),
         Command::Events { command } => events::run(command),
         Command::Deliveries { command } => deliveries::run(command),
+        Command::Emit(args) => emit::run(&args),
         Command::Store { command } => store::run(command),
         Command::Health { url } => health::run(&url),
     };

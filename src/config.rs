@@ -11,6 +11,7 @@ mod gateway;
 mod retry;
 mod scheme;
 mod secrets;
+mod sender;
 mod sidecar;
 mod source;
 mod stores;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::database::url::DatabaseUrl;
 use crate::document::{Fault, Faults, Reader, Table};
 use crate::gateway::Settings;
 use crate::telemetry::logging::{Format, LEVELS};
@@ -29,14 +31,15 @@ use environment::Environment;
 
 pub use admin::AdminConfig;
 pub use egress::{CaFile, EgressConfig};
+pub use sender::{OperationsConfig, SenderConfig};
 pub use sidecar::Sidecar;
 pub use stores::{DedupConfig, DedupStore, DeliveryConfig, StoreConfig};
 
 /// The program as its operator wants it.
 #[derive(Debug)]
 pub struct Config {
-    /// Where the gateway listens.
-    pub listen: SocketAddr,
+    /// Where the gateway listens; `None` where there is only a sender.
+    pub listen: Option<SocketAddr>,
     /// Threads of the data plane.
     pub workers: usize,
     /// How long requests that have begun may take after the program was told to stop.
@@ -48,6 +51,8 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// What the sender may reach.
     pub egress: EgressConfig,
+    /// `None` where nothing is told.
+    pub sender: Option<SenderConfig>,
     /// Where metrics, health and the API are served; `None` where they are not.
     pub admin: Option<AdminConfig>,
     pub log: LogConfig,
@@ -101,6 +106,10 @@ impl Config {
         let store = StoreConfig::read(root.table("store"), environment, &mut warnings);
         let delivery = DeliveryConfig::read(root.table("delivery"));
         let egress = EgressConfig::read(root.table("egress"), environment, &mut warnings);
+        let shared = store.as_ref().is_some_and(|store| matches!(store.url, DatabaseUrl::Postgres(_)));
+        let sender = root
+            .table("sender")
+            .map(|reader| SenderConfig::read(reader, environment, &mut warnings, root.has("store"), shared));
         let admin = root.table("admin").map(|reader| AdminConfig::read(reader, environment, &mut warnings));
         let log = LogConfig::read(root.table("log"));
         root.finish();
@@ -115,6 +124,7 @@ impl Config {
             store,
             delivery,
             egress,
+            sender,
             admin,
             log,
             warnings,
@@ -152,6 +162,7 @@ impl Config {
             store: self.store.clone(),
             delivery: self.delivery.clone(),
             egress: self.egress.clone(),
+            sender: self.sender.as_ref().map(SenderConfig::describe_but_tokens),
             admin: self.admin.as_ref().map(|admin| admin.listen),
             log: self.log,
         }
@@ -161,12 +172,13 @@ impl Config {
 /// What a running program stands on: other values for it are refused until a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fixed {
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
     workers: usize,
     dedup: DedupConfig,
     store: Option<StoreConfig>,
     delivery: DeliveryConfig,
     egress: EgressConfig,
+    sender: Option<String>,
     admin: Option<SocketAddr>,
     log: LogConfig,
 }
@@ -181,6 +193,7 @@ impl Fixed {
             ("[store]", self.store == other.store),
             ("[delivery]", self.delivery == other.delivery),
             ("[egress]", self.egress == other.egress),
+            ("[sender]", self.sender == other.sender),
             ("admin.listen", self.admin == other.admin),
             ("[log]", self.log == other.log),
         ];
@@ -204,7 +217,7 @@ impl LogConfig {
 pub fn known_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let faults = Faults::default();
     // The smallest file in which every table is read.
-    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[egress]\n[admin]\ntokens = [{}]\n[log]\n";
+    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[dedup]\n[store]\n[delivery]\n[egress]\n[sender]\ntokens = [{}]\noperations = {}\n[[sender.event_type]]\n[admin]\ntokens = [{}]\n[log]\n";
     let document = Table::parse("", text, &faults);
     Config::build(&document, &Environment::default(), &faults);
     faults.known_keys()

@@ -10,6 +10,7 @@ pub mod config;
 pub mod admin;
 pub mod gateway;
 pub mod operators;
+pub mod sender;
 
 pub mod access;
 pub mod database;

@@ -44,16 +44,17 @@ async fn demo(stay: bool) -> anyhow::Result<u8> {
     let app = DemoApp::start().await?;
     let senders = sender::all();
     let gateway = start_gateway(&senders, app.address(), stay)?;
+    let address = gateway.address().ok_or_else(|| anyhow::anyhow!("the demo's gateway does not listen"))?;
     print(&format!(
         "Hookward stands on {} in front of a small app on {}.\nEach request is real HTTP; client addresses come by X-Forwarded-For from trusted loopback.\n",
-        gateway.address(),
+        address,
         app.address()
     ));
     let (mut right, mut wrong, mut not_applicable) = (0, 0, 0);
     for sender in &senders {
         print(&format!("\n{}\n", sender.title()));
         for scenario in Scenario::ALL {
-            match scenario.play(sender, gateway.address(), &app).await? {
+            match scenario.play(sender, address, &app).await? {
                 Row::NotApplicable(why) => {
                     not_applicable += 1;
                     print(&line(' ', scenario.title(), "n/a", "", why));

@@ -168,7 +168,8 @@ fn reload(origin: &Origin, environment: &Environment, app: &App, running: Runnin
     warn_of(&config, origin);
     let running = Running::of(&config);
     info!(sources = config.gateway.sources.len(), "Took over the configuration");
-    app.apply_tokens(config.admin.map(|admin| admin.tokens).unwrap_or_default());
+    let (admin, sender) = (config.admin.map(|admin| admin.tokens), config.sender.map(|sender| sender.tokens));
+    app.apply_tokens(admin.unwrap_or_default(), sender.unwrap_or_default());
     app.gateway().apply(config.gateway);
     successful.set(1);
     running

@@ -1,6 +1,7 @@
 //! `[admin]`: where metrics, health and the API are served, and to whom.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::environment::Environment;
 use super::{gateway, secrets};
@@ -21,14 +22,28 @@ impl AdminConfig {
     /// Reads the table.
     pub fn read(reader: Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> Self {
         let listen = reader.parse("listen", gateway::parse_listen).unwrap_or(gateway::DEFAULT_ADMIN);
-        let (tokens, described) = read_tokens(&reader, environment, warnings);
+        let (tokens, described) = read_tokens(&reader, environment, warnings, |_| Some(Scope::NoAccounts));
         reader.finish();
         Self { listen, tokens, described }
     }
 }
 
-/// Reads `tokens = [{ name = "ops", env = "…", role = "admin" }]`.
-fn read_tokens(parent: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> (Tokens, Vec<String>) {
+/// What a token acts on.
+pub enum Scope {
+    /// There are no accounts here.
+    NoAccounts,
+    /// Whichever the request names.
+    AnyAccount,
+    Account(Arc<str>),
+}
+
+/// Reads `tokens = [{ name = "ops", env = "…", role = "admin" }]`; `scope` reads what else each has.
+pub fn read_tokens(
+    parent: &Reader<'_>,
+    environment: &Environment,
+    warnings: &mut Vec<Fault>,
+    scope: impl Fn(&Reader<'_>) -> Option<Scope>,
+) -> (Tokens, Vec<String>) {
     let (mut tokens, mut described) = (Vec::<Token>::new(), Vec::new());
     for reader in parent.tables("tokens") {
         let name = reader.parse("name", parse_name);
@@ -39,8 +54,18 @@ fn read_tokens(parent: &Reader<'_>, environment: &Environment, warnings: &mut Ve
             }
         }
         let secret = secrets::read(&reader, environment, warnings);
-        if let (Some(name), Some(role), Some((secret, origin, place))) = (name, role, secret) {
-            let token = Token::new(name, role, &secret);
+        let scope = scope(&reader);
+        if let (Some(name), Some(role), Some((secret, origin, place)), Some(scope)) = (name, role, secret, scope) {
+            let mut token = Token::new(name, role, &secret);
+            let mut account = String::new();
+            match scope {
+                Scope::NoAccounts => {}
+                Scope::AnyAccount => account = ", account = \"*\"".into(),
+                Scope::Account(own) => {
+                    account = format!(", account = \"{own}\"");
+                    token = token.for_account(own);
+                }
+            }
             if !secret.expose().iter().all(u8::is_ascii_graphic) {
                 reader.fault(place, "the token has blanks or other characters that no header carries");
             } else if tokens.iter().any(|other| other.name == token.name) {
@@ -48,7 +73,11 @@ fn read_tokens(parent: &Reader<'_>, environment: &Environment, warnings: &mut Ve
             } else if let Some(other) = tokens.iter().find(|other| other.is_same_secret(&token)) {
                 reader.fault(place, format!("it is the same secret as the token \"{}\"", other.name));
             } else {
-                described.push(format!("{{ name = \"{}\", {origin}, role = \"{}\" }}", token.name, role.as_str()));
+                described.push(format!(
+                    "{{ name = \"{}\", {origin}, role = \"{}\"{account} }}",
+                    token.name,
+                    role.as_str()
+                ));
                 tokens.push(token);
             }
         }

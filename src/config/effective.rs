@@ -20,7 +20,9 @@ use crate::telemetry::logging::{Format, LEVELS};
 pub fn render(config: &Config, tls: Option<&str>, described: &[Described]) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = gateway(&mut text, config, tls);
+    if config.listen.is_some() {
+        let _ = gateway(&mut text, config, tls);
+    }
     for (source, described) in config.gateway.sources.iter().zip(described) {
         let _ = self::source(&mut text, source, described);
     }
@@ -31,7 +33,9 @@ pub fn render(config: &Config, tls: Option<&str>, described: &[Described]) -> St
 fn gateway(text: &mut String, config: &Config, tls: Option<&str>) -> std::fmt::Result {
     let settings = &config.gateway;
     writeln!(text, "[gateway]")?;
-    writeln!(text, "listen = \"{}\"", config.listen)?;
+    if let Some(listen) = config.listen {
+        writeln!(text, "listen = \"{listen}\"")?;
+    }
     writeln!(text, "workers = {}", config.workers)?;
     let client_ip = match &settings.client_ip {
         ClientIp::Peer => None,
@@ -184,6 +188,9 @@ fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
         writeln!(text, "max_in_flight = {}", config.delivery.max_in_flight)?;
     }
     self::egress(text, &config.egress)?;
+    if let Some(sender) = &config.sender {
+        writeln!(text, "\n[sender]\n{}", sender.describe())?;
+    }
     if let Some(admin) = &config.admin {
         writeln!(text, "\n[admin]")?;
         writeln!(text, "listen = \"{}\"", admin.listen)?;

@@ -24,7 +24,8 @@ pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 
 /// The gateway, and its sources as the effective configuration describes them.
 pub struct GatewayConfig {
-    pub listen: SocketAddr,
+    /// `None` where there is only a sender.
+    pub listen: Option<SocketAddr>,
     pub workers: usize,
     pub drain_timeout: Duration,
     pub settings: Settings,
@@ -64,7 +65,8 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         reader.finish();
     }
     let readers = root.tables("source");
-    if readers.is_empty() && !root.has("source") {
+    let only_sends = root.has("sender") && !root.has("gateway");
+    if readers.is_empty() && !root.has("source") && !only_sends {
         root.missing("source", "[[source]] with name, path, provider, secrets, allow and upstream");
     }
     let mut described = Vec::new();
@@ -85,6 +87,7 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         }
         reader.finish();
     }
+    let listen = (!only_sends || !settings.sources.is_empty()).then_some(listen);
     Some(GatewayConfig { listen, workers, drain_timeout, settings, tls, described })
 }
 

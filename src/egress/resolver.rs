@@ -26,7 +26,7 @@ impl Resolver {
     ///
     /// # Errors
     /// What the resolver says; `TimedOut` if it says nothing until `until`.
-    pub(super) async fn resolve(&self, host: &str, port: u16, until: Instant) -> io::Result<Vec<SocketAddr>> {
+    pub async fn resolve(&self, host: &str, port: u16, until: Instant) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }

@@ -83,10 +83,61 @@ impl DeliveryMetrics {
     }
 }
 
+/// The metrics of the sender, resolved once.
+#[derive(Debug)]
+pub struct SenderMetrics {
+    published: [Counter; 3],
+    disabled: [Counter; 2],
+}
+
+/// What became of an event that an app handed over. The `outcome` of `sender_events_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// It is on the disk, with what is owed of it.
+    Kept,
+    /// It was there already.
+    Duplicate,
+    /// Another event has its id.
+    Conflict,
+}
+
+/// Why a webhook was switched off. The `reason` of `sender_webhooks_disabled_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisabledBy {
+    /// It failed for too long.
+    Failing,
+    /// It answered 410.
+    Gone,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl SenderMetrics {
+    /// Counts an event.
+    pub fn published(&self, outcome: PublishOutcome) {
+        self.published[outcome as usize].inc();
+    }
+
+    /// Counts an endpoint that was switched off.
+    pub fn disabled(&self, reason: DisabledBy) {
+        self.disabled[reason as usize].inc();
+    }
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    published: Family<OutcomeLabel, Counter>,
+    disabled: Family<ReasonLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<SourceLabel, DurationHistogram>,
     upstream_duration: Family<SourceLabel, DurationHistogram>,
@@ -218,6 +269,10 @@ impl Metrics {
             Unit::Seconds,
             attempt_duration.clone(),
         );
+        let published = Family::default();
+        registry.register("sender_events", "Events handed over by apps, by outcome", published.clone());
+        let disabled = Family::default();
+        registry.register("sender_webhooks_disabled", "Webhooks switched off, by reason", disabled.clone());
         let deliveries_in_flight = Gauge::default();
         registry.register("deliveries_in_flight", "Attempts under way now", deliveries_in_flight.clone());
         let circuits_open = Gauge::default();
@@ -236,6 +291,8 @@ impl Metrics {
         registry.register("build", "The running program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry,
+            published,
+            disabled,
             requests,
             request_duration,
             upstream_duration,
@@ -280,6 +337,14 @@ impl Metrics {
             possible_duplicates: self.possible_duplicates.get_or_create_owned(&label),
             conflicts: self.conflicts.get_or_create_owned(&label),
         })
+    }
+
+    /// The metrics of the sender.
+    pub fn sender(&self) -> Arc<SenderMetrics> {
+        let published = ["kept", "duplicate", "conflict"]
+            .map(|outcome| self.published.get_or_create_owned(&OutcomeLabel { outcome }));
+        let disabled = ["failing", "gone"].map(|reason| self.disabled.get_or_create_owned(&ReasonLabel { reason }));
+        Arc::new(SenderMetrics { published, disabled })
     }
 
     /// The metrics of the deliveries of the source called `name`.

@@ -79,7 +79,7 @@ impl Gateway {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.app.address()
+        self.app.address().expect("a gateway")
     }
 
     /// Sets the gateway's clock.

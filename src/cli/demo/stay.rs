@@ -42,7 +42,8 @@ fn instructions(gateway: &App, senders: &[Sender]) -> String {
     let Some(sender) = senders.iter().find(|sender| sender.preset.slug == "vantastatus") else {
         return String::new();
     };
-    let url = format!("http://{}{}", gateway.address(), sender.path());
+    let Some(address) = gateway.address() else { return String::new() };
+    let url = format!("http://{address}{}", sender.path());
     format!(
         "\nThe gateway stays up; Ctrl-C ends it. What reaches the app is shown below, signatures masked. In another terminal:\n
   # a genuine event: change the id to send another one, send it twice to see a duplicate

@@ -1,0 +1,238 @@
+//! `[sender]`: the API by which events are told, and what holds for all accounts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admin::{Scope, read_tokens};
+use super::environment::Environment;
+use super::gateway::{count, parse_listen, positive_size};
+use super::secrets;
+use crate::access::Tokens;
+use crate::document::{Fault, Reader};
+use crate::egress::Url;
+use crate::quantity::format_duration;
+use crate::sender::{DEFAULT_ACCOUNT, Emitter, EventType, Grouping, check_event_type, check_name};
+use crate::signature::secret::Secret;
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+
+/// `[sender]`.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    pub listen: SocketAddr,
+    /// Who may use the API; nobody if there are none.
+    pub tokens: Tokens,
+    /// Each token as the file has it, without its secret.
+    pub described: Vec<String>,
+    /// What secrets are sealed with, the current one first; none for a file beside the store's.
+    pub keys: Vec<Secret>,
+    /// Where each key comes from.
+    pub key_origins: Vec<String>,
+    /// The provider of webhooks that name none.
+    pub provider: String,
+    pub max_webhooks: u32,
+    /// Bytes of one event's content.
+    pub max_body: usize,
+    pub strict_event_types: bool,
+    /// A webhook is switched off once it has failed for so long; `None` for never.
+    pub disable_after: Option<Duration>,
+    /// Attempts at one webhook at once.
+    pub max_in_flight: usize,
+    /// From where deliveries come, as customers are told.
+    pub egress_ips: Vec<IpAddr>,
+    pub event_types: Vec<Arc<EventType>>,
+    /// Who is told what becomes of webhooks.
+    pub operations: Option<OperationsConfig>,
+}
+
+/// `[sender] operations`.
+#[derive(Debug, Clone)]
+pub struct OperationsConfig {
+    pub url: Url,
+    pub secret: Secret,
+    /// Where the secret comes from.
+    pub origin: String,
+}
+
+impl SenderConfig {
+    /// Reads the table; `has_store` is true if the file has a `[store]`, `shared` if other nodes use it too.
+    pub fn read(
+        reader: Reader<'_>,
+        environment: &Environment,
+        warnings: &mut Vec<Fault>,
+        has_store: bool,
+        shared: bool,
+    ) -> Self {
+        if !has_store {
+            let text = "a sender needs a [store], for example url = \"sqlite:/var/lib/hookward/hookward.db\"";
+            reader.fault(reader.place(), text);
+        }
+        let listen = reader.parse("listen", parse_listen).unwrap_or(DEFAULT_LISTEN);
+        let (tokens, described) = read_tokens(&reader, environment, warnings, read_scope);
+        if described.is_empty() && !reader.has("tokens") {
+            let text = "there are no tokens, so nobody may use the API: write \
+                tokens = [{ name = \"app\", env = \"HOOKWARD_TOKEN\", role = \"admin\" }]";
+            warnings.push(Fault { place: reader.place(), text: text.into() });
+        }
+        let (keys, key_origins) = read_keys(&reader, environment, warnings);
+        if keys.is_empty() && shared {
+            let text = "keys: nodes that share a PostgreSQL share what secrets are sealed with too, write \
+                keys = [{ env = \"HOOKWARD_KEY\" }]";
+            reader.fault(reader.place(), text);
+        }
+        let provider = reader.parse("provider", parse_provider).unwrap_or_else(|| "standard-webhooks".into());
+        let max_webhooks = count(&reader, "max_webhooks", 1_000_000).and_then(|count| count.try_into().ok());
+        let max_body = positive_size(&reader, "max_body").and_then(|size| size.try_into().ok());
+        let strict_event_types = reader.boolean("strict_event_types").unwrap_or(false);
+        let disable_after = reader.parse("disable_after", parse_disable_after);
+        let max_in_flight = count(&reader, "max_in_flight", 1000).unwrap_or(16);
+        let egress_ips = read_addresses(&reader);
+        let event_types = read_event_types(&reader);
+        let operations = reader.table("operations").and_then(|inner| read_operations(inner, environment, warnings));
+        reader.finish();
+        Self {
+            listen,
+            tokens,
+            described,
+            keys,
+            key_origins,
+            provider,
+            max_webhooks: max_webhooks.unwrap_or(20),
+            max_body: max_body.unwrap_or(256 << 10),
+            strict_event_types,
+            disable_after: disable_after.unwrap_or(Some(Duration::from_secs(5 * 24 * 3600))),
+            max_in_flight,
+            egress_ips,
+            event_types,
+            operations,
+        }
+    }
+
+    /// As the file would say it.
+    pub fn describe(&self) -> String {
+        format!("tokens = [{}]\n{}", self.described.join(", "), self.describe_but_tokens())
+    }
+
+    /// The same without tokens, which may change while it runs.
+    pub fn describe_but_tokens(&self) -> String {
+        let list = |items: &[String]| items.join(", ");
+        let mut lines = vec![
+            format!("listen = \"{}\"", self.listen),
+            format!("provider = \"{}\"", self.provider),
+            format!("max_webhooks = {}", self.max_webhooks),
+            format!("max_body = \"{}\"", crate::quantity::format_size(self.max_body as u64)),
+            format!("strict_event_types = {}", self.strict_event_types),
+            format!("disable_after = \"{}\"", self.disable_after.map_or("never".into(), format_duration)),
+            format!("max_in_flight = {}", self.max_in_flight),
+        ];
+        if self.key_origins.is_empty() {
+            lines.push("# keys: one in a file beside the store's".into());
+        } else {
+            lines.push(format!("keys = [{}]", list(&self.key_origins)));
+        }
+        let addresses: Vec<String> = self.egress_ips.iter().map(|address| format!("\"{address}\"")).collect();
+        lines.push(format!("egress_ips = [{}]", list(&addresses)));
+        if let Some(operations) = &self.operations {
+            lines.push(format!("operations = {{ url = \"{}\", {} }}", operations.url, operations.origin));
+        }
+        for kind in &self.event_types {
+            let kind = serde_json::to_string(&**kind).unwrap_or_default();
+            lines.push(format!("# event type {kind}"));
+        }
+        lines.join("\n")
+    }
+}
+
+/// `account = "acme"`, or `"*"` for whichever the request names.
+fn read_scope(reader: &Reader<'_>) -> Option<Scope> {
+    if !reader.has("account") {
+        return Some(Scope::Account(DEFAULT_ACCOUNT.into()));
+    }
+    reader.parse("account", |text| match text {
+        "*" => Ok(Scope::AnyAccount),
+        text => check_name(text).map(|()| Scope::Account(text.into())),
+    })
+}
+
+fn read_keys(reader: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> (Vec<Secret>, Vec<String>) {
+    let read = reader.tables("keys").into_iter().filter_map(|inner| {
+        let key = secrets::read(&inner, environment, warnings);
+        inner.finish();
+        let (secret, origin, _) = key?;
+        Some((secret, format!("{{ {origin} }}")))
+    });
+    read.unzip()
+}
+
+fn parse_provider(text: &str) -> Result<String, String> {
+    Emitter::find(text).map(|emitter| emitter.slug.to_owned()).map_err(|refusal| refusal.errors[0].detail.clone())
+}
+
+fn parse_disable_after(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "never" => Ok(None),
+        text => match crate::quantity::parse_duration(text)? {
+            Duration::ZERO => Err(format!("\"{text}\" leaves no time at all, for example \"5d\", or \"never\"")),
+            duration => Ok(Some(duration)),
+        },
+    }
+}
+
+fn read_addresses(reader: &Reader<'_>) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for text in reader.texts("egress_ips").unwrap_or_default() {
+        match text.value.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => {
+                let wrong = format!("egress_ips: \"{}\" is not an address, for example \"203.0.113.7\"", text.value);
+                reader.fault(text.place, wrong);
+            }
+        }
+    }
+    addresses
+}
+
+/// `[[sender.event_type]]`.
+fn read_event_types(parent: &Reader<'_>) -> Vec<Arc<EventType>> {
+    let mut all: Vec<Arc<EventType>> = Vec::new();
+    for reader in parent.tables("event_type") {
+        let name = reader.parse("name", |text| check_event_type(text).map(|()| text.to_owned()));
+        if !reader.has("name") {
+            reader.missing("name", "\"invoice.paid\"");
+        }
+        let text = |key| reader.text(key).map(|text| text.value.to_owned());
+        let (description, category, scope) = (text("description").unwrap_or_default(), text("category"), text("scope"));
+        let grouping = reader.choice("grouping", &[("every_single", Grouping::EverySingle)]).unwrap_or_default();
+        let fields = reader.texts("fields").unwrap_or_default().iter().map(|text| text.value.to_owned()).collect();
+        let example = reader
+            .parse("example", |text| serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}")));
+        if let Some(name) = name.as_ref().filter(|name| all.iter().any(|other| other.name == **name)) {
+            reader.fault(reader.place_of("name"), format!("name: there is another event type \"{name}\""));
+        }
+        reader.finish();
+        let Some(name) = name else { continue };
+        all.push(Arc::new(EventType { name, description, category, scope, grouping, fields, example }));
+    }
+    all
+}
+
+fn read_operations(
+    reader: Reader<'_>,
+    environment: &Environment,
+    warnings: &mut Vec<Fault>,
+) -> Option<OperationsConfig> {
+    let url = reader.parse("url", Url::parse);
+    if !reader.has("url") {
+        reader.missing("url", "\"https://alerts.example.com/hookward\"");
+    }
+    let secret = secrets::read(&reader, environment, warnings);
+    if let Some((secret, _, place)) = &secret
+        && let Err(wrong) = Emitter::standard().check_secret(&String::from_utf8_lossy(secret.expose()))
+    {
+        reader.fault(place.clone(), format!("operations: {}", wrong.detail));
+    }
+    reader.finish();
+    let (secret, origin, _) = secret?;
+    Some(OperationsConfig { url: url?, secret, origin })
+}

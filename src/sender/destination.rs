@@ -1,0 +1,489 @@
+//! From an endpoint to a destination that deliveries go to, and what of its settings is in force.
+
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use super::catalogue::check_pointers;
+use super::directory::Account;
+use super::endpoint::{Authorization, Endpoint, Ordering, RateLimit, Retry, Settings, Tls, describe, positive};
+use super::name;
+use super::refusal::{Code, Refusal};
+use super::webhook::InForce;
+use crate::clock::UnixMillis;
+use crate::delivery::destination::{Destination, Way};
+use crate::delivery::rate::Rate;
+use crate::delivery::signing::{Signing, TimedSecret};
+use crate::egress::{Exit, Guard, Pool, Url};
+use crate::quantity::format_duration;
+use crate::schedule::Schedule;
+use crate::signature::Scheme;
+use crate::signature::emission::{Emission, Success};
+use crate::signature::preset::Preset;
+use crate::signature::secret::Secret;
+use crate::telemetry::metrics::DeliveryMetrics;
+
+/// No attempt takes longer.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much longer than an attempt its lease lasts.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long a name may take at creation; one that does not come out by then is judged when it is dialled.
+const NAME_TIMEOUT: Duration = Duration::from_secs(2);
+
+const MAX_URL: usize = 2048;
+const MAX_HEADERS: usize = 32;
+const MAX_HEADER: usize = 4096;
+const MAX_EVENTS: usize = 1000;
+const MAX_METADATA: usize = 64;
+const MAX_TEXT: usize = 1024;
+
+/// Headers that a customer does not set: they frame the request, or are ours.
+const OURS: [HeaderName; 11] = [
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    COOKIE,
+    HOST,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Makes destinations of endpoints.
+#[derive(Debug)]
+pub struct Builder {
+    exit: Exit,
+    disable_after: Option<Duration>,
+    max_in_flight: usize,
+    metrics: Arc<DeliveryMetrics>,
+}
+
+/// An endpoint that is in force, and what deliveries to it need.
+#[derive(Debug)]
+pub struct Known {
+    pub id: Arc<str>,
+    pub endpoint: Endpoint,
+    pub emitter: &'static Emitter,
+    /// What is in the way where there is none: an endpoint can be kept that a later configuration does not allow.
+    pub destination: Result<Arc<Destination>, Refusal>,
+    in_force: InForce,
+}
+
+impl Known {
+    /// What of its settings is in force, wherever it was said.
+    pub fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+}
+
+/// A preset that can send. Its parts are shared by all of its endpoints.
+#[derive(Debug)]
+pub struct Emitter {
+    pub slug: &'static str,
+    pub scheme: Arc<Scheme>,
+    pub emission: Arc<Emission>,
+    /// True if its bodies are the standard ones.
+    pub has_standard_body: bool,
+}
+
+/// Every preset that can send.
+static EMITTERS: LazyLock<Vec<Emitter>> = LazyLock::new(|| {
+    let all = Preset::all().iter().filter(|preset| preset.can_emit().is_ok());
+    let emitter = |preset: &'static Preset| Emitter {
+        slug: &preset.slug,
+        scheme: Arc::new(preset.profile.scheme.clone()),
+        emission: Arc::new(preset.profile.emission.clone()),
+        has_standard_body: preset.profile.emission.envelope.is_default(),
+    };
+    all.map(emitter).collect()
+});
+
+impl Emitter {
+    /// Every one of them, by name.
+    pub fn all() -> &'static [Self] {
+        &EMITTERS
+    }
+
+    /// The one that a webhook names.
+    ///
+    /// # Errors
+    /// If there is no such preset, or it only describes what others send.
+    pub fn find(provider: &str) -> Result<&'static Self, Refusal> {
+        let preset = Preset::find(provider).map_err(|wrong| Refusal::field("/provider", wrong))?;
+        if let Some(emitter) = EMITTERS.iter().find(|emitter| emitter.slug == preset.slug) {
+            return Ok(emitter);
+        }
+        let why = preset.can_emit().err().unwrap_or_default();
+        let text = format!("\"{provider}\" cannot be sent: {why}");
+        Err(Refusal::field_as(Code::ProviderCannotSend, "/provider", text))
+    }
+
+    /// The one of whoever names none.
+    pub fn standard() -> &'static Self {
+        Self::find("standard-webhooks").expect("it is embedded")
+    }
+
+    /// A new secret, as its owner is to be shown it.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn new_secret(&self) -> Result<String, Refusal> {
+        let mut lacking = None;
+        let secret = self.emission.secret.generate(|bytes| lacking = getrandom::fill(bytes).err());
+        match lacking {
+            None => Ok(String::from_utf8_lossy(secret.expose()).into_owned()),
+            Some(error) => Err(Refusal::new(Code::Failed, format!("the system has no randomness: {error}"))),
+        }
+    }
+
+    /// Refuses a secret that it cannot sign with.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_secret(&self, secret: &str) -> Result<(), Refusal> {
+        let secret = Secret::new(secret.as_bytes().to_vec());
+        let derived = self.scheme.secret_form().derive(&secret);
+        derived.map(drop).map_err(|why| Refusal::field("/secret", format!("it {why}")))
+    }
+}
+
+impl Builder {
+    /// Destinations by way of `exit`. What an endpoint does not say of itself is as here.
+    pub fn new(
+        exit: Exit,
+        disable_after: Option<Duration>,
+        max_in_flight: usize,
+        metrics: Arc<DeliveryMetrics>,
+    ) -> Self {
+        Self { exit, disable_after, max_in_flight, metrics }
+    }
+
+    fn guard(&self) -> Guard {
+        self.exit.guard.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Refuses a URL that may not be reached: by how it is written, and by what its name comes to now. It is judged
+    /// again whenever it is dialled, since a name may come to something else by then.
+    ///
+    /// # Errors
+    /// Why not; without the address, which a stranger could be asking for.
+    pub async fn check_address(&self, settings: &Settings) -> Result<(), Refusal> {
+        let url = self.check_url(settings)?;
+        if self.exit.proxy.is_some() || url.target.host.parse::<IpAddr>().is_ok() {
+            return Ok(());
+        }
+        let until = Instant::now() + NAME_TIMEOUT;
+        let looked = self.exit.resolver.resolve(&url.target.host, url.target.port, until).await;
+        let Ok(addresses) = looked else { return Ok(()) };
+        self.guard().permits_all(&addresses).map_err(|_| {
+            let text = format!(
+                "{} comes to an address that is not public, and [egress] allow does not name it",
+                url.target.host
+            );
+            Refusal::field_as(Code::AddressNotAllowed, "/url", text)
+        })
+    }
+
+    fn check_url(&self, settings: &Settings) -> Result<Url, Refusal> {
+        if settings.url.len() > MAX_URL {
+            return Err(Refusal::field("/url", format!("it is longer than {MAX_URL} bytes")));
+        }
+        self.guard().parse(&settings.url).map_err(|refused| {
+            let code = match refused {
+                crate::egress::Refused::NotUrl(_) => Code::Validation,
+                _ => Code::AddressNotAllowed,
+            };
+            Refusal::field_as(code, "/url", refused.to_string())
+        })
+    }
+
+    /// What an endpoint of `account` comes to, if all that it says can be used.
+    ///
+    /// # Errors
+    /// The first field that cannot.
+    pub fn check(&self, endpoint: &Endpoint, account: &Account) -> Result<Known, Refusal> {
+        let settings = &endpoint.settings;
+        check_texts(settings)?;
+        if let Some(group) = &settings.group_id
+            && !account.groups.contains_key(group)
+        {
+            return Err(Refusal::field("/group_id", format!("there is no group \"{group}\"")));
+        }
+        check_pointers(&settings.filter).map_err(|refusal| refusal.within("/filter"))?;
+        if let Some(limit) = settings.rate_limit {
+            check_rate(limit)?;
+        }
+        let known = self.known(endpoint.clone(), account);
+        known.destination.as_ref().map_err(Clone::clone)?;
+        Ok(known)
+    }
+
+    /// The same for one that is kept already: what cannot be used any more stands in its destination's place.
+    pub fn known(&self, endpoint: Endpoint, account: &Account) -> Known {
+        let emitter = Emitter::find(&endpoint.settings.provider).unwrap_or_else(|_| Emitter::standard());
+        let id: Arc<str> = endpoint.id.as_str().into();
+        let (in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
+            Ok(terms) => {
+                let in_force = terms.in_force();
+                (in_force, self.destination(&id, &endpoint, terms).map(Arc::new))
+            }
+            Err(refusal) => (self.nothing_in_force(), Err(refusal)),
+        };
+        Known { id, endpoint, emitter, destination, in_force }
+    }
+
+    fn destination(&self, id: &Arc<str>, endpoint: &Endpoint, terms: Terms) -> Result<Destination, Refusal> {
+        let settings = &endpoint.settings;
+        let emitter = Emitter::find(&settings.provider)?;
+        let url = self.check_url(settings)?;
+        let exit = match &settings.tls {
+            Some(tls) => trusting(&self.exit, tls)?,
+            None => self.exit.clone(),
+        };
+        let secret = |known: &super::endpoint::TimedSecret| TimedSecret {
+            secret: Secret::new(known.secret.as_bytes().to_vec()),
+            until: known.until.map(UnixMillis),
+        };
+        let signing = Signing {
+            endpoint: Arc::clone(id),
+            account: endpoint.account.as_str().into(),
+            scheme: Arc::clone(&emitter.scheme),
+            emission: Arc::clone(&emitter.emission),
+            secrets: endpoint.secrets.iter().map(secret).collect(),
+            headers: read_headers(settings)?,
+            authorization: settings.authorization.as_ref().map(write_authorization).transpose()?,
+            success: Some(terms.success),
+            heeds_gone: true,
+        };
+        Ok(Destination {
+            name: Arc::clone(id),
+            source: super::SOURCE.into(),
+            pool: Pool::through(exit, url.target.clone()),
+            url,
+            timeout: terms.timeout,
+            lease: terms.timeout + LEASE_MARGIN,
+            schedule: terms.schedule,
+            limit: terms.max_in_flight,
+            ordered: settings.ordering == Ordering::Fifo,
+            rate: settings.rate_limit.map(rate),
+            metrics: Arc::clone(&self.metrics),
+            way: Way::Sign(Box::new(signing)),
+        })
+    }
+
+    /// What is in force of what endpoint, group, account and provider say, the nearest first.
+    fn terms(&self, settings: &Settings, emitter: &Emitter, account: &Account) -> Result<Terms, Refusal> {
+        let group = settings.group_id.as_ref().and_then(|id| account.groups.get(id));
+        let emission = &emitter.emission;
+        let retry = |retry: &Option<Retry>, standard: &Schedule| match retry {
+            Some(retry) => {
+                retry.schedule(standard).map_err(|(key, wrong)| Refusal::field(format!("/retry/{key}"), wrong))
+            }
+            None => Ok(standard.clone()),
+        };
+        let schedule = retry(&account.settings.retry, &emission.schedule)?;
+        let schedule = retry(&group.and_then(|group| group.retry.clone()), &schedule)?;
+        let schedule = retry(&settings.retry, &schedule)?;
+        let said = settings.timeout.as_ref();
+        let said = said.or(group.and_then(|group| group.timeout.as_ref())).or(account.settings.timeout.as_ref());
+        let timeout = match said {
+            Some(text) => positive(text).map_err(|wrong| Refusal::field("/timeout", wrong))?,
+            None => emission.timeout,
+        };
+        if timeout > MAX_TIMEOUT {
+            let text =
+                format!("it is longer than {}, which is as long as an attempt may take", format_duration(MAX_TIMEOUT));
+            return Err(Refusal::field("/timeout", text));
+        }
+        let success = match &settings.success {
+            Some(statuses) => Success::Only(read_statuses(statuses)?),
+            None => emission.success.clone(),
+        };
+        let max_in_flight = match (settings.ordering, settings.max_in_flight) {
+            (_, Some(most)) if !(1..=1000).contains(&most) => {
+                return Err(Refusal::field("/max_in_flight", "it is not from 1 to 1000"));
+            }
+            (Ordering::Fifo, _) => 1,
+            (Ordering::None, Some(most)) => most as usize,
+            (Ordering::None, None) => self.max_in_flight,
+        };
+        let disable_after = match settings.disable_after.as_deref() {
+            None => self.disable_after,
+            Some("never") => None,
+            Some(text) => Some(positive(text).map_err(|wrong| Refusal::field("/disable_after", wrong))?),
+        };
+        Ok(Terms { schedule, timeout, success, max_in_flight, disable_after })
+    }
+
+    fn nothing_in_force(&self) -> InForce {
+        let disable_after = self.disable_after;
+        InForce {
+            retry: Retry::default(),
+            timeout: String::new(),
+            success: Vec::new(),
+            max_in_flight: 0,
+            disable_after,
+        }
+    }
+}
+
+/// How deliveries to an endpoint are made.
+struct Terms {
+    schedule: Schedule,
+    timeout: Duration,
+    success: Success,
+    max_in_flight: usize,
+    disable_after: Option<Duration>,
+}
+
+impl Terms {
+    fn in_force(&self) -> InForce {
+        InForce {
+            retry: describe(&self.schedule),
+            timeout: format_duration(self.timeout),
+            success: match &self.success {
+                Success::Any2xx => Vec::new(),
+                Success::Only(statuses) => statuses.iter().map(StatusCode::as_u16).collect(),
+            },
+            max_in_flight: u32::try_from(self.max_in_flight).unwrap_or(u32::MAX),
+            disable_after: self.disable_after,
+        }
+    }
+}
+
+fn check_texts(settings: &Settings) -> Result<(), Refusal> {
+    for (at, pattern) in settings.events.iter().flatten().enumerate() {
+        let name = pattern.strip_suffix(".*").unwrap_or(pattern);
+        if pattern != "*"
+            && let Err(wrong) = name::check_event_type(name)
+        {
+            return Err(Refusal::field(format!("/events/{at}"), wrong));
+        }
+    }
+    if settings.events.as_ref().is_some_and(|events| events.len() > MAX_EVENTS) {
+        return Err(Refusal::field("/events", format!("there are more than {MAX_EVENTS}")));
+    }
+    if settings.description.len() > MAX_TEXT {
+        return Err(Refusal::field("/description", format!("it is longer than {MAX_TEXT} bytes")));
+    }
+    let metadata = &settings.metadata;
+    if metadata.len() > MAX_METADATA || metadata.iter().any(|(key, value)| key.len() + value.len() > MAX_TEXT) {
+        let text = format!("there are more than {MAX_METADATA} entries, or one is longer than {MAX_TEXT} bytes");
+        return Err(Refusal::field("/metadata", text));
+    }
+    Ok(())
+}
+
+fn read_headers(settings: &Settings) -> Result<HeaderMap, Refusal> {
+    if settings.headers.len() > MAX_HEADERS {
+        return Err(Refusal::field("/headers", format!("there are more than {MAX_HEADERS}")));
+    }
+    let mut headers = HeaderMap::with_capacity(settings.headers.len());
+    for (text, value) in &settings.headers {
+        let wrong = |detail: &str| {
+            let pointer = format!("/headers/{}", text.replace('~', "~0").replace('/', "~1"));
+            Refusal::field(pointer, detail)
+        };
+        let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| wrong("it is not a header's name"))?;
+        if OURS.contains(&name) {
+            let hint = if name == AUTHORIZATION { ": use authorization" } else { "" };
+            return Err(wrong(&format!("this header is not a webhook's to set{hint}")));
+        }
+        if ["webhook-", "hookward-", "svix-", "x-forwarded-", "proxy-"].iter().any(|own| name.as_str().starts_with(own))
+        {
+            return Err(wrong("headers that begin so are not a webhook's to set"));
+        }
+        if value.len() > MAX_HEADER {
+            return Err(wrong(&format!("it is longer than {MAX_HEADER} bytes")));
+        }
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong("it is not a header's value"))?;
+        value.set_sensitive(true);
+        if headers.insert(name, value).is_some() {
+            return Err(wrong("it is there in another case too"));
+        }
+    }
+    Ok(headers)
+}
+
+fn write_authorization(authorization: &Authorization) -> Result<HeaderValue, Refusal> {
+    let text = match authorization {
+        Authorization::Bearer { token } => format!("Bearer {token}"),
+        Authorization::Basic { username, password } if !username.contains(':') => {
+            format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
+        }
+        Authorization::Basic { .. } => {
+            return Err(Refusal::field("/authorization/username", "a colon ends a name here (RFC 7617)"));
+        }
+        Authorization::Splunk { token } => format!("Splunk {token}"),
+        Authorization::Custom { value } => value.clone(),
+    };
+    let wrong = |detail: &str| Refusal::field("/authorization", detail);
+    if text.len() > MAX_HEADER {
+        return Err(wrong(&format!("it is longer than {MAX_HEADER} bytes")));
+    }
+    let mut value = HeaderValue::from_str(&text).map_err(|_| wrong("it is not a header's value"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn trusting(exit: &Exit, tls: &Tls) -> Result<Exit, Refusal> {
+    use crate::egress::Roots;
+    let wrong = |at: &str, error: std::io::Error| Refusal::field(format!("/tls/{at}"), error.to_string());
+    let mut roots = match (&tls.ca, &exit.roots) {
+        (Some(ca), _) => Roots::from_pem(ca.as_bytes()).map_err(|error| wrong("ca", error))?,
+        (None, Some(roots)) => roots.clone(),
+        (None, None) => return Ok(exit.clone()),
+    };
+    match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(key)) => {
+            roots =
+                roots.showing(certificate.as_bytes(), key.as_bytes()).map_err(|error| wrong("certificate", error))?;
+        }
+        (None, None) => {}
+        (Some(_), None) => return Err(Refusal::field("/tls/key", "a certificate needs its key")),
+        (None, Some(_)) => return Err(Refusal::field("/tls/certificate", "a key needs its certificate")),
+    }
+    Ok(Exit { roots: Some(roots), ..exit.clone() })
+}
+
+fn read_statuses(statuses: &[u16]) -> Result<Vec<StatusCode>, Refusal> {
+    if statuses.is_empty() {
+        return Err(Refusal::field("/success", "without any status nothing succeeds: leave it out for any 2xx"));
+    }
+    let read = |(at, status): (usize, &u16)| match StatusCode::from_u16(*status) {
+        Ok(status) if status.is_success() => Ok(status),
+        _ => Err(Refusal::field(format!("/success/{at}"), format!("{status} is not from 200 to 299"))),
+    };
+    statuses.iter().enumerate().map(read).collect()
+}
+
+fn check_rate(limit: RateLimit) -> Result<(), Refusal> {
+    if !(0.001..=100_000.0).contains(&limit.per_second) {
+        return Err(Refusal::field("/rate_limit/per_second", "it is not from 0.001 to 100000"));
+    }
+    if limit.burst.is_some_and(|burst| !(1..=100_000).contains(&burst)) {
+        return Err(Refusal::field("/rate_limit/burst", "it is not from 1 to 100000"));
+    }
+    Ok(())
+}
+
+fn rate(limit: RateLimit) -> Rate {
+    let second = limit.per_second.ceil().clamp(1.0, 100_000.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 1 to 100,000")]
+    let burst = limit.burst.unwrap_or(second as u32);
+    Rate { per_second: limit.per_second, burst }
+}

@@ -1,0 +1,200 @@
+//! Who gets an event, and with which body. Pure: what it decides is kept in one step with the event.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::catalogue::{Group, has_all};
+use super::destination::Known;
+use super::directory::Account;
+use super::endpoint::Ordering;
+use super::event::{Content, Event, SkipReason, Suppressed};
+use super::refusal::{Code, Refusal};
+use crate::clock::UnixMillis;
+use crate::signature::emission::{Envelope, EventFacts};
+use crate::store::{Begin, Id, Message, Owed, Trigger};
+
+/// What an event comes to.
+#[derive(Debug)]
+pub struct Fanout {
+    /// The event's own body, which has all there is to make any other.
+    pub message: Message,
+    /// What endpoints get whose provider writes it otherwise.
+    pub variants: Vec<Bytes>,
+    pub owed: Vec<Owed>,
+    /// Who gets it.
+    pub chosen: Vec<Arc<str>>,
+    pub suppressed: Vec<Suppressed>,
+}
+
+/// Decides who gets `event` of the account called `name`.
+///
+/// # Errors
+/// If it names a group or an endpoint that is not there.
+pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) -> Result<Fanout, Refusal> {
+    let mut bodies = Bodies::of(event, name);
+    let (mut owed, mut chosen, mut suppressed) = (Vec::new(), Vec::new(), Vec::new());
+    for known in candidates(event, account)? {
+        let id: Arc<str> = Arc::clone(&known.id);
+        let reason = if !known.endpoint.is_active() {
+            Some(SkipReason::Disabled)
+        } else if !has_all(bodies.value(event), &known.endpoint.settings.filter) {
+            Some(SkipReason::Filtered)
+        } else {
+            None
+        };
+        let (variant, begin) = match reason {
+            None => (bodies.variant(event, known), Begin::Due),
+            Some(reason) => (0, Begin::Skipped(reason.as_str())),
+        };
+        owed.push(Owed {
+            id: Id::new(now),
+            destination: Arc::clone(&id),
+            variant,
+            ordered: known.endpoint.settings.ordering == Ordering::Fifo,
+            trigger: Trigger::Event,
+            begin,
+        });
+        match reason {
+            None => chosen.push(id),
+            Some(reason) => suppressed.push(Suppressed { webhook_id: id.to_string(), reason }),
+        }
+    }
+    let (message, variants) = bodies.into_parts();
+    Ok(Fanout { message, variants, owed, chosen, suppressed })
+}
+
+/// Those who asked for it, or were named.
+fn candidates<'a>(event: &Event, account: &'a Account) -> Result<Vec<&'a Arc<Known>>, Refusal> {
+    if let Some(ids) = &event.only {
+        let find = |(at, id): (usize, &String)| {
+            let found = account.endpoints.get(id.as_str());
+            found.ok_or_else(|| Refusal::field(format!("/webhook_ids/{at}"), format!("there is no webhook \"{id}\"")))
+        };
+        let mut found: Vec<&Arc<Known>> = ids.iter().enumerate().map(find).collect::<Result<_, _>>()?;
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found.dedup_by(|a, b| a.id == b.id);
+        return Ok(found);
+    }
+    let named = match &event.group {
+        Some(name) => match account.group(name) {
+            Some(group) => Some(group),
+            None => return Err(Refusal::field("/group", format!("there is no group \"{name}\""))),
+        },
+        None => None,
+    };
+    // Looked at once, and only where somebody asks for what the data says.
+    let value = account.groups.values().any(|group| !group.matches.is_empty()).then(|| event.value()).flatten();
+    let in_group = |group: &Group| match named {
+        Some(named) => named.id == group.id,
+        None => !group.matches.is_empty() && has_all(value.as_ref(), &group.matches),
+    };
+    let wanted = account.endpoints.values().filter(|known| {
+        let settings = &known.endpoint.settings;
+        let group = settings.group_id.as_ref().and_then(|id| account.groups.get(id));
+        known.endpoint.wants(&event.kind) && group.is_none_or(|group| in_group(group))
+    });
+    Ok(wanted.collect())
+}
+
+/// The bodies of one event. Each is written once, and endpoints that get the same share it.
+struct Bodies<'a> {
+    account: &'a str,
+    message: Message,
+    variants: Vec<Bytes>,
+    /// Which variant each envelope gave, where it does not depend on the endpoint.
+    known: HashMap<*const Envelope, u16>,
+    /// The event's data, once somebody asked.
+    value: Option<Option<serde_json::Value>>,
+}
+
+impl<'a> Bodies<'a> {
+    fn of(event: &Event, account: &'a str) -> Self {
+        let (body, content_type): (Bytes, &str) = match &event.content {
+            Content::Raw { body, content_type } => (body.clone(), content_type),
+            Content::Data(data) => {
+                let facts = facts(event, account, "", data.get());
+                (Envelope::default().render(&facts).into(), "application/json")
+            }
+        };
+        let headers = format!("content-type: {content_type}\r\n").into();
+        let message = Message { method: "POST".into(), query: None, headers, body };
+        Self { account, message, variants: Vec::new(), known: HashMap::new(), value: None }
+    }
+
+    fn value(&mut self, event: &Event) -> Option<&serde_json::Value> {
+        self.value.get_or_insert_with(|| event.value()).as_ref()
+    }
+
+    fn variant(&mut self, event: &Event, known: &Known) -> u16 {
+        let Content::Data(data) = &event.content else { return 0 };
+        if known.emitter.has_standard_body {
+            return 0;
+        }
+        let envelope = &known.emitter.emission.envelope;
+        if let Some(variant) = self.known.get(&std::ptr::from_ref(envelope)) {
+            return *variant;
+        }
+        let body = envelope.render(&facts(event, self.account, &known.id, data.get()));
+        let variant = self.share(body);
+        if !envelope.depends_on_endpoint() {
+            self.known.insert(std::ptr::from_ref(envelope), variant);
+        }
+        variant
+    }
+
+    fn share(&mut self, body: Vec<u8>) -> u16 {
+        if body == self.message.body {
+            return 0;
+        }
+        let place = self.variants.iter().position(|known| *known == body).unwrap_or_else(|| {
+            self.variants.push(body.into());
+            self.variants.len() - 1
+        });
+        u16::try_from(place + 1).expect("an account has fewer endpoints than that")
+    }
+
+    fn into_parts(self) -> (Message, Vec<Bytes>) {
+        (self.message, self.variants)
+    }
+}
+
+fn facts<'a>(event: &'a Event, account: &'a str, endpoint: &'a str, data: &'a str) -> EventFacts<'a> {
+    EventFacts { id: &event.id, kind: &event.kind, timestamp: event.at, data: data.as_bytes(), account, endpoint }
+}
+
+/// The body that an event which is kept has for one more endpoint. `None` if that is its own.
+///
+/// # Errors
+/// If what is kept of it is not what this program wrote.
+pub fn another_body(event: &crate::store::SentEvent, account: &str, known: &Known) -> Result<Option<Bytes>, Refusal> {
+    if known.emitter.has_standard_body || !is_json(&event.headers) {
+        return Ok(None);
+    }
+    let unreadable = || Refusal::new(Code::Failed, "what is kept of the event cannot be read");
+    let Some(data) = data_of(&event.body) else { return Err(unreadable()) };
+    let facts = EventFacts {
+        id: &event.event_id,
+        kind: &event.kind,
+        timestamp: event.accepted_at,
+        data: data.as_bytes(),
+        account,
+        endpoint: &known.id,
+    };
+    Ok(Some(known.emitter.emission.envelope.render(&facts).into()))
+}
+
+fn is_json(headers: &[u8]) -> bool {
+    headers.starts_with(b"content-type: application/json\r\n")
+}
+
+/// The data in the standard envelope, byte for byte.
+pub fn data_of(body: &[u8]) -> Option<&str> {
+    #[derive(serde::Deserialize)]
+    struct Standard<'a> {
+        #[serde(borrow)]
+        data: &'a serde_json::value::RawValue,
+    }
+    serde_json::from_slice::<Standard<'_>>(body).ok().map(|standard| standard.data.get())
+}

@@ -1,0 +1,102 @@
+//! Trying out a webhook: one attempt now, as any other is made, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use serde_json::value::to_raw_value;
+
+use super::answer::{Answer, RequestKey};
+use super::event::{Content, Event};
+use super::fanout::fan_out;
+use super::history::{DeliveryAnswer, DeliveryStatus, TestInput};
+use super::refusal::{Code, Refusal};
+use super::{SOURCE, Sender, name};
+use crate::store::{Accepted, Batch, BatchOutcome, Begin, Emitted, Id, NewEvent, Trigger};
+
+/// The type of a test event, unless somebody names another.
+const TEST: &str = "webhook.test";
+
+/// How much longer than its attempt a test's lease lasts.
+const MARGIN: Duration = Duration::from_secs(10);
+
+impl Sender {
+    /// Makes one attempt at a test event, whose outcome changes nothing about the webhook's health. It is made whether
+    /// or not the webhook is switched on.
+    ///
+    /// # Errors
+    /// If there is no such webhook, the type is none, or the store cannot be asked.
+    pub async fn test_webhook(
+        &self,
+        account: &Arc<str>,
+        id: &str,
+        input: TestInput,
+        key: Option<RequestKey>,
+    ) -> Result<Answer, Refusal> {
+        if let Some(kept) = self.kept_answer(key).await? {
+            return Ok(kept);
+        }
+        let known = self.known_now(account, id).await?;
+        let kind = input.event_type.unwrap_or_else(|| TEST.into());
+        name::check_event_type(&kind).map_err(|wrong| Refusal::field("/event_type", wrong))?;
+        let data = match input.custom_data {
+            Some(data) => data,
+            None => self.example(account, &kind).unwrap_or_else(|| serde_json::json!({ "test": true })),
+        };
+        let destination = Arc::clone(known.destination.as_ref().map_err(|wrong| {
+            Refusal::new(Code::Conflict, format!("nothing can be delivered to webhook \"{id}\": {wrong}"))
+        })?);
+        let now = self.clock.millis();
+        let data = to_raw_value(&data).map_err(|error| Refusal::field("/custom_data", error.to_string()))?;
+        let event = Event {
+            id: name::new_id(name::EVENT, now),
+            has_own_id: false,
+            kind,
+            at: now,
+            content: Content::Data(data),
+            group: None,
+            only: Some(vec![id.to_owned()]),
+        };
+        let fanout = fan_out(&event, account, self.directory.read().account(account), now)?;
+        let (token, until) = (fastrand::i64(..), now.after(destination.timeout + MARGIN));
+        let mut owed = fanout.owed.into_iter().next().ok_or_else(|| Refusal::not_found("webhook", id))?;
+        owed.begin = Begin::Leased { token, until };
+        owed.trigger = Trigger::Test;
+        owed.ordered = false;
+        let delivery = name::of_delivery(owed.id);
+        let kept = NewEvent {
+            id: Id::new(now),
+            source: SOURCE.into(),
+            emitted: Some(Emitted { account: Arc::clone(account), kind: event.kind.clone() }),
+            event_id: Some(event.id.clone()),
+            accepted_at: now,
+            message: fanout.message,
+            remember: None,
+            variants: fanout.variants,
+            owed: vec![owed],
+        };
+        let leased = kept.leased(token).ok_or_else(|| Refusal::not_found("webhook", id))?;
+        let batch = Batch { events: vec![kept], directory: None, idempotent: None };
+        match self.store.keep(batch).await? {
+            BatchOutcome::Kept(accepted) if accepted == [Accepted::New] => {}
+            _ => return Err(Refusal::new(Code::Failed, "the test event was not kept")),
+        }
+        // Whoever asked may hang up: the attempt comes to its end all the same.
+        let attempt = tokio::spawn(Arc::clone(&self.deliveries).attempt_once(destination, leased));
+        attempt.await.map_err(|_| Refusal::new(Code::Failed, "the attempt broke off"))?;
+        let delivery = self.detail(&known, &delivery).await?;
+        let success = delivery.delivery.status == DeliveryStatus::Success;
+        let answer = Answer::new(StatusCode::OK, &DeliveryAnswer { success, delivery });
+        if let Some(key) = key {
+            let kept = answer.keep(key, &self.vault, self.clock.millis());
+            self.store.owe(Vec::new(), now, Some(kept)).await?;
+        }
+        Ok(answer)
+    }
+
+    fn example(&self, account: &str, kind: &str) -> Option<Value> {
+        let copy = self.directory.read();
+        self.event_type(copy.account(account), kind)?.example.clone()
+    }
+}

@@ -1,0 +1,510 @@
+//! What customers do with webhooks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::answer::{Answer, RequestKey};
+use super::destination::{Emitter, Known};
+use super::directory::{Account, Copy, Outcome};
+use super::endpoint::{Endpoint, Settings, TimedSecret};
+use super::refusal::{Code, Refusal};
+use super::webhook::{Numbers, Webhook, WebhookInput};
+use super::{Sender, name};
+use crate::clock::UnixMillis;
+use crate::store::{Change, Health, Record, RecordKind, day_of};
+
+/// How long an old secret is signed with, unless somebody says otherwise.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+const MAX_OVERLAP: u64 = 7 * 24 * 3600;
+
+/// So many secrets of one endpoint at once.
+const MAX_SECRETS: usize = 10;
+
+/// One webhook.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WebhookAnswer {
+    /// Always true.
+    pub success: bool,
+    pub webhook: Webhook,
+}
+
+/// A part of the webhooks.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WebhookList {
+    /// Always true.
+    pub success: bool,
+    pub webhooks: Vec<Webhook>,
+    /// Of the whole list.
+    pub total: u64,
+    pub has_more: bool,
+    /// What to give as `cursor` for the next part.
+    pub next_cursor: Option<String>,
+}
+
+/// A webhook that is gone.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// Always true.
+    pub success: bool,
+    #[schema(example = "Webhook deleted successfully")]
+    pub message: &'static str,
+    pub webhook_id: String,
+}
+
+/// A secret, in clear.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecretAnswer {
+    /// Always true.
+    pub success: bool,
+    pub webhook_id: String,
+    pub secret: String,
+    /// Until when each former one is signed with too.
+    pub previous: Vec<PreviousSecret>,
+}
+
+/// A former secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviousSecret {
+    pub expires_at: String,
+}
+
+/// How a secret is to be replaced.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// The new one. Made by us if there is none.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// How long the old one is signed with too: 0 to 604800, a day if absent.
+    #[serde(default)]
+    #[schema(maximum = 604_800)]
+    pub overlap_seconds: Option<u64>,
+}
+
+/// Which webhooks to list.
+#[derive(Debug, Default)]
+pub struct WebhookFilter {
+    pub status: Option<super::endpoint::Status>,
+    /// Those that get events of this type.
+    pub event: Option<String>,
+    pub group: Option<String>,
+    /// In URL or description.
+    pub text: Option<String>,
+    /// The last of the part before.
+    pub after: Option<String>,
+    pub limit: usize,
+}
+
+impl Sender {
+    /// Registers a webhook. Its secret is in the answer, this once.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that there is no room for more.
+    pub async fn create_webhook(
+        &self,
+        account: &Arc<str>,
+        input: WebhookInput,
+        key: Option<RequestKey>,
+    ) -> Result<Answer, Refusal> {
+        let now = self.clock.millis();
+        let id = name::new_id(name::WEBHOOK, now);
+        let given = input.secret.clone();
+        let provider = self.provider_of(account);
+        let settings = input.into_settings(&provider, None);
+        let secret = self.new_secret(&settings, given)?;
+        let endpoint = Endpoint {
+            id,
+            account: account.to_string(),
+            settings,
+            secrets: vec![TimedSecret { secret, until: None }],
+            disabled: None,
+            created_at: now.0,
+            updated_at: now.0,
+        };
+        self.directory.builder().check_address(&endpoint.settings).await?;
+        let decided = self.directory.change(|copy| {
+            let known = copy.account(account);
+            let most = known.settings.max_webhooks.unwrap_or(self.settings.max_webhooks);
+            if known.endpoints.len() >= most as usize {
+                let detail = format!("account \"{account}\" has {most} webhooks, which is all that it may have");
+                return Err(Refusal::new(Code::LimitReached, detail));
+            }
+            let built = self.directory.builder().check(&endpoint, known)?;
+            let mut webhook = Webhook::of(&endpoint, &built.in_force(), &Numbers::default());
+            webhook.secret.clone_from(&endpoint.secrets[0].secret);
+            let answer = Answer::new(StatusCode::CREATED, &WebhookAnswer { success: true, webhook });
+            let change = Change {
+                records: vec![self.endpoint_record(&endpoint)],
+                idempotent: key.map(|key| answer.keep(key, &self.vault, now)),
+                ..self.no_change()
+            };
+            Ok((change, answer))
+        });
+        self.outcome(decided.await?, key)
+    }
+
+    /// The webhooks of an account, the oldest first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked for their numbers.
+    pub async fn webhooks(&self, account: &Arc<str>, filter: WebhookFilter) -> Result<WebhookList, Refusal> {
+        self.directory.refresh().await?;
+        let (page, total, has_more) = {
+            let copy = self.directory.read();
+            let known = copy.account(account);
+            let wanted: Vec<&Arc<Known>> = known.endpoints.values().filter(|known| filter.wants(known)).collect();
+            let after = |known: &&&Arc<Known>| filter.after.as_deref().is_none_or(|after| &*known.id > after);
+            let rest: Vec<&&Arc<Known>> = wanted.iter().filter(after).collect();
+            let page: Vec<Arc<Known>> = rest.iter().take(filter.limit).map(|known| Arc::clone(known)).collect();
+            let has_more = rest.len() > page.len();
+            (page, wanted.len() as u64, has_more)
+        };
+        let numbers = self.numbers(page.iter().map(|known| Arc::clone(&known.id)).collect()).await?;
+        let nothing = Numbers::default();
+        let show = |known: &Arc<Known>| {
+            Webhook::of(&known.endpoint, &known.in_force(), numbers.get(&known.id).unwrap_or(&nothing))
+        };
+        let webhooks: Vec<Webhook> = page.iter().map(show).collect();
+        let next_cursor = webhooks.last().filter(|_| has_more).map(|last| last.id.clone());
+        Ok(WebhookList { success: true, webhooks, total, has_more, next_cursor })
+    }
+
+    /// One webhook.
+    ///
+    /// # Errors
+    /// If there is none, or the store cannot be asked for its numbers.
+    pub async fn webhook(&self, account: &Arc<str>, id: &str) -> Result<WebhookAnswer, Refusal> {
+        self.directory.refresh().await?;
+        let known = self.known(account, id)?;
+        let numbers = self.numbers(vec![Arc::clone(&known.id)]).await?;
+        let nothing = Numbers::default();
+        let webhook = Webhook::of(&known.endpoint, &known.in_force(), numbers.get(&known.id).unwrap_or(&nothing));
+        Ok(WebhookAnswer { success: true, webhook })
+    }
+
+    /// Gives a webhook other settings: all of them, what is absent has its default.
+    ///
+    /// # Errors
+    /// If there is none, or what is wrong with them.
+    pub async fn replace_webhook(
+        &self,
+        account: &Arc<str>,
+        id: &str,
+        input: WebhookInput,
+    ) -> Result<WebhookAnswer, Refusal> {
+        self.rewrite(account, id, |_| Ok(input.clone())).await
+    }
+
+    /// Changes some settings of a webhook (RFC 7396).
+    ///
+    /// # Errors
+    /// If there is none, or what is wrong with them.
+    pub async fn patch_webhook(&self, account: &Arc<str>, id: &str, patch: &Value) -> Result<WebhookAnswer, Refusal> {
+        self.rewrite(account, id, |old| WebhookInput::of(old).patched(patch)).await
+    }
+
+    async fn rewrite(
+        &self,
+        account: &Arc<str>,
+        id: &str,
+        input: impl Fn(&Settings) -> Result<WebhookInput, Refusal>,
+    ) -> Result<WebhookAnswer, Refusal> {
+        let provider = self.provider_of(account);
+        // Looked at before the change, since it may take a while to ask for a name.
+        let known = self.known_now(account, id).await?;
+        let wanted = input(&known.endpoint.settings)?.into_settings(&provider, Some(&known.endpoint.settings));
+        self.directory.builder().check_address(&wanted).await?;
+        self.update(account, id, |endpoint| {
+            let input = input(&endpoint.settings)?;
+            if let Some(secret) = &input.secret {
+                if secret != &endpoint.secrets[0].secret {
+                    return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
+                }
+            }
+            let settings = input.into_settings(&provider, Some(&endpoint.settings));
+            if settings.url != wanted.url {
+                return Err(Refusal::new(Code::Conflict, "somebody else has just changed it: try again"));
+            }
+            if settings.provider != endpoint.settings.provider {
+                self.fits(&settings, &endpoint.secrets[0].secret)?;
+            }
+            endpoint.settings = settings;
+            Ok(())
+        })
+        .await?;
+        self.webhook(account, id).await
+    }
+
+    /// Removes a webhook. What is still owed to it is cancelled in the same step.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn delete_webhook(&self, account: &Arc<str>, id: &str) -> Result<Deleted, Refusal> {
+        let id: Arc<str> = self.known_now(account, id).await?.id.clone();
+        let decided = self.directory.change(|copy| {
+            self.find(copy, account, &id)?;
+            let gone = Record {
+                kind: RecordKind::Endpoint,
+                account: Arc::clone(account),
+                id: Arc::clone(&id),
+                document: None,
+            };
+            let change = Change {
+                records: vec![gone],
+                cancel: vec![(Arc::clone(&id), "deleted")],
+                health: vec![(Arc::clone(&id), Health::Forgotten)],
+                ..self.no_change()
+            };
+            Ok((change, ()))
+        });
+        decided.await?;
+        Ok(Deleted { success: true, message: "Webhook deleted successfully", webhook_id: id.to_string() })
+    }
+
+    /// Switches a webhook on again, whoever switched it off.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn enable_webhook(&self, account: &Arc<str>, id: &str) -> Result<WebhookAnswer, Refusal> {
+        self.update(account, id, |endpoint| {
+            endpoint.settings.active = true;
+            endpoint.disabled = None;
+            Ok(())
+        })
+        .await?;
+        self.webhook(account, id).await
+    }
+
+    /// Switches a webhook off. What is still owed to it is cancelled.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn disable_webhook(&self, account: &Arc<str>, id: &str) -> Result<WebhookAnswer, Refusal> {
+        self.update(account, id, |endpoint| {
+            endpoint.settings.active = false;
+            Ok(())
+        })
+        .await?;
+        self.webhook(account, id).await
+    }
+
+    /// A webhook's secret, where its provider lets it be read.
+    ///
+    /// # Errors
+    /// If there is none, or it was shown when it was made and never is again.
+    pub async fn secret(&self, account: &Arc<str>, id: &str) -> Result<SecretAnswer, Refusal> {
+        let known = self.known_now(account, id).await?;
+        let detail = format!(
+            "the secret of \"{}\" was shown when it was made, and is not shown again: POST …/rotate-secret makes another",
+            known.id
+        );
+        Err(Refusal::new(Code::SecretNotShown, detail))
+    }
+
+    /// Replaces a webhook's secret. For a while both are signed with; when that ends is decided at each signing.
+    ///
+    /// # Errors
+    /// If there is none, or the new one cannot be used.
+    pub async fn rotate_secret(
+        &self,
+        account: &Arc<str>,
+        id: &str,
+        rotation: Rotation,
+        key: Option<RequestKey>,
+    ) -> Result<Answer, Refusal> {
+        let overlap = match rotation.overlap_seconds {
+            Some(seconds) if seconds > MAX_OVERLAP => {
+                return Err(Refusal::field("/overlap_seconds", format!("it is more than {MAX_OVERLAP}")));
+            }
+            Some(seconds) => Duration::from_secs(seconds),
+            None => OVERLAP,
+        };
+        let known = self.known_now(account, id).await?;
+        let secret = self.new_secret(&known.endpoint.settings, rotation.secret)?;
+        let now = self.clock.millis();
+        let decided = self.directory.change(|copy| {
+            let mut endpoint = self.find(copy, account, id)?.endpoint.clone();
+            endpoint.rotate(secret.clone(), now, now.after(overlap))?;
+            endpoint.updated_at = now.0;
+            self.directory.builder().check(&endpoint, copy.account(account))?;
+            let answer = Answer::new(StatusCode::OK, &secret_answer(&endpoint));
+            let change = Change {
+                records: vec![self.endpoint_record(&endpoint)],
+                idempotent: key.map(|key| answer.keep(key, &self.vault, now)),
+                ..self.no_change()
+            };
+            Ok((change, answer))
+        });
+        self.outcome(decided.await?, key)
+    }
+
+    /// What came of a webhook's deliveries.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn numbers(&self, ids: Vec<Arc<str>>) -> Result<HashMap<Arc<str>, Numbers>, Refusal> {
+        let month = day_of(self.clock.millis()) - 29;
+        let all = self.store.tallies(ids.clone(), None).await?;
+        let recent = self.store.tallies(ids.clone(), Some(month)).await?;
+        let mut failing: HashMap<Arc<str>, _> =
+            self.store.failing().await?.into_iter().map(|failing| (Arc::clone(&failing.endpoint), failing)).collect();
+        let numbers = ids.into_iter().map(|id| {
+            let numbers = Numbers {
+                all: all.get(&id).cloned().unwrap_or_default(),
+                recent: recent.get(&id).cloned().unwrap_or_default(),
+                failing: failing.remove(&id),
+            };
+            (id, numbers)
+        });
+        Ok(numbers.collect())
+    }
+
+    /// Changes an endpoint, and what follows from it: one that gets nothing any more is owed nothing, and one that is
+    /// switched on again begins anew.
+    async fn update(
+        &self,
+        account: &Arc<str>,
+        id: &str,
+        change: impl Fn(&mut Endpoint) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        self.known_now(account, id).await?;
+        let now = self.clock.millis();
+        let decided = self.directory.change(|copy| {
+            let known = self.find(copy, account, id)?;
+            let mut endpoint = known.endpoint.clone();
+            change(&mut endpoint)?;
+            endpoint.updated_at = now.0;
+            self.directory.builder().check(&endpoint, copy.account(account))?;
+            let (was, is) = (known.endpoint.is_active(), endpoint.is_active());
+            let cancel = if is { Vec::new() } else { vec![(Arc::clone(&known.id), "disabled")] };
+            let health = if is && !was { vec![(Arc::clone(&known.id), Health::Cleared)] } else { Vec::new() };
+            let change = Change { records: vec![self.endpoint_record(&endpoint)], cancel, health, ..self.no_change() };
+            Ok((change, ()))
+        });
+        decided.await.map(|_| ())
+    }
+
+    /// The endpoint, as the copy has it.
+    ///
+    /// # Errors
+    /// If it is not there, or another account's, which is the same.
+    pub fn known(&self, account: &str, id: &str) -> Result<Arc<Known>, Refusal> {
+        self.find(&self.directory.read(), account, id).cloned()
+    }
+
+    /// The same, once the copy was brought up to date.
+    ///
+    /// # Errors
+    /// See [`Self::known`].
+    pub async fn known_now(&self, account: &str, id: &str) -> Result<Arc<Known>, Refusal> {
+        self.directory.refresh().await?;
+        self.known(account, id)
+    }
+
+    fn find<'c>(&self, copy: &'c Copy, account: &str, id: &str) -> Result<&'c Arc<Known>, Refusal> {
+        copy.account(account).endpoints.get(id).ok_or_else(|| Refusal::not_found("webhook", id))
+    }
+
+    /// The provider of webhooks that name none.
+    fn provider_of(&self, account: &str) -> String {
+        let copy = self.directory.read();
+        let own = copy.account(account).settings.default_provider.clone();
+        own.unwrap_or_else(|| self.settings.provider.clone())
+    }
+
+    /// The secret of a new webhook: the customer's, or one that we make.
+    fn new_secret(&self, settings: &Settings, given: Option<String>) -> Result<String, Refusal> {
+        match given {
+            Some(secret) => {
+                self.fits(settings, &secret)?;
+                Ok(secret)
+            }
+            None => Emitter::find(&settings.provider)?.new_secret(),
+        }
+    }
+
+    /// Refuses a secret that the provider's scheme cannot sign with.
+    fn fits(&self, settings: &Settings, secret: &str) -> Result<(), Refusal> {
+        const SHORTEST: usize = 16;
+        const LONGEST: usize = 512;
+        if !(SHORTEST..=LONGEST).contains(&secret.len()) || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let detail = format!("it is not {SHORTEST} to {LONGEST} visible ASCII characters");
+            return Err(Refusal::field("/secret", detail));
+        }
+        Emitter::find(&settings.provider)?.check_secret(secret)
+    }
+
+    pub(super) fn endpoint_record(&self, endpoint: &Endpoint) -> Record {
+        let account: Arc<str> = endpoint.account.as_str().into();
+        self.directory.record(RecordKind::Endpoint, &account, &endpoint.id, endpoint)
+    }
+
+    /// A change of nothing, to be filled.
+    pub(super) fn no_change(&self) -> Change {
+        Change::new(0, self.clock.millis())
+    }
+
+    pub(super) fn outcome(&self, outcome: Outcome<Answer>, key: Option<RequestKey>) -> Result<Answer, Refusal> {
+        match (outcome, key) {
+            (Outcome::Done(answer), _) => Ok(answer),
+            (Outcome::Replayed(kept), Some(key)) => Answer::again(&kept, key, &self.vault),
+            (Outcome::Replayed(_), None) => Err(Refusal::new(Code::Failed, "an answer was kept that nobody asked for")),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Makes `secret` the current one; the one before goes on until `until`.
+    fn rotate(&mut self, secret: String, now: UnixMillis, until: UnixMillis) -> Result<(), Refusal> {
+        if self.secrets.iter().any(|known| known.secret == secret) {
+            return Err(Refusal::field("/secret", "the webhook has this secret already"));
+        }
+        self.secrets.retain(|secret| secret.until.is_none_or(|until| now.0 < until));
+        for old in &mut self.secrets {
+            old.until = Some(old.until.unwrap_or(until.0).min(until.0));
+        }
+        self.secrets.retain(|secret| secret.until.is_some_and(|until| now.0 < until));
+        if self.secrets.len() >= MAX_SECRETS {
+            let detail =
+                format!("{MAX_SECRETS} former secrets are still signed with: wait, or give overlap_seconds = 0");
+            return Err(Refusal::new(Code::LimitReached, detail));
+        }
+        self.secrets.insert(0, TimedSecret { secret, until: None });
+        Ok(())
+    }
+}
+
+fn secret_answer(endpoint: &Endpoint) -> SecretAnswer {
+    let previous = endpoint.secrets.iter().filter_map(|secret| secret.until);
+    SecretAnswer {
+        success: true,
+        webhook_id: endpoint.id.clone(),
+        secret: endpoint.secrets.first().map_or_else(String::new, |secret| secret.secret.clone()),
+        previous: previous.map(|until| PreviousSecret { expires_at: UnixMillis(until).to_string() }).collect(),
+    }
+}
+
+impl WebhookFilter {
+    fn wants(&self, known: &Known) -> bool {
+        let endpoint = &known.endpoint;
+        let settings = &endpoint.settings;
+        self.status.is_none_or(|status| endpoint.status() == status)
+            && self.event.as_ref().is_none_or(|kind| endpoint.wants(kind))
+            && self.group.as_ref().is_none_or(|group| settings.group_id.as_ref() == Some(group))
+            && self.text.as_ref().is_none_or(|text| settings.url.contains(text) || settings.description.contains(text))
+    }
+}
+
+/// What an account has is what its customers see.
+impl Account {
+    /// True if it has this group.
+    pub fn has_group(&self, id: &str) -> bool {
+        self.groups.contains_key(id)
+    }
+}
