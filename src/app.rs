@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::{AdminConfig, Config, DedupConfig, DeliveryConfig, EgressConfig, SenderConfig, StoreConfig};
 use crate::database::sqlite::OpenError;
 use crate::delivery::Deliveries;
+use crate::egress::Resolver;
 use crate::gateway::keep::{Keeper, destinations};
 use crate::gateway::{Gateway, Settings, Worker, server};
 use crate::operators::Operators;
@@ -112,6 +113,8 @@ pub struct Plan {
     pub delivery: DeliveryConfig,
     pub egress: EgressConfig,
     pub sender: Option<SenderConfig>,
+    /// Who is asked for the names of endpoints.
+    pub resolver: Resolver,
     pub drain_timeout: Duration,
     pub settings: Settings,
 }
@@ -127,6 +130,7 @@ impl From<Config> for Plan {
             delivery: config.delivery,
             egress: config.egress,
             sender: config.sender,
+            resolver: Resolver::System,
             drain_timeout: config.drain_timeout,
             settings: config.gateway,
         }
@@ -162,8 +166,15 @@ impl App {
         let retention = plan.store.as_ref().map_or(Duration::MAX, |store| store.retention);
         let sending = match (&plan.sender, &keeper, &plan.store, api_listener) {
             (Some(config), Some(keeper), Some(store), Some(listener)) => {
-                let parts =
-                    sending::Parts { config, egress: &plan.egress, store, keeper, metrics: &metrics, clock: &clock };
+                let parts = sending::Parts {
+                    config,
+                    egress: &plan.egress,
+                    resolver: &plan.resolver,
+                    store,
+                    keeper,
+                    metrics: &metrics,
+                    clock: &clock,
+                };
                 Some(Sending::start(parts, listener, &background.handle())?)
             }
             _ => None,

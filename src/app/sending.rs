@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{EgressConfig, OperationsConfig, SenderConfig, StoreConfig};
 use crate::delivery::destination::{Destination, Way};
 use crate::delivery::signing::{Signing, TimedSecret};
-use crate::egress::{Exit, Pool, Roots};
+use crate::egress::{Exit, Pool, Resolver, Roots};
 use crate::gateway::keep::Keeper;
 use crate::sender::api::{Api, Listener};
 use crate::sender::{Builder, Code, Emitter, Operations, SOURCE, Sender, Settings};
@@ -42,6 +42,7 @@ pub struct Sending {
 pub struct Parts<'a> {
     pub config: &'a SenderConfig,
     pub egress: &'a EgressConfig,
+    pub resolver: &'a Resolver,
     pub store: &'a StoreConfig,
     pub keeper: &'a Keeper,
     pub metrics: &'a Metrics,
@@ -54,8 +55,9 @@ impl Sending {
     /// # Errors
     /// If there is nobody to trust, or the store has what cannot be read. A store that is not there yet is none.
     pub fn start(parts: Parts<'_>, listener: Listener, runtime: &Handle) -> Result<Self, StartError> {
-        let Parts { config, egress, store, keeper, metrics, clock } = parts;
+        let Parts { config, egress, resolver, store, keeper, metrics, clock } = parts;
         let exit = egress.exit().map_err(|error| StartError::Sender(format!("[egress]: {error}")))?;
+        let exit = Exit { resolver: resolver.clone(), ..exit };
         let delivery_metrics = metrics.deliveries(SOURCE);
         let operations = config.operations.as_ref().map(|operations| {
             let destination = Arc::new(destination_of(operations, &exit, metrics));

@@ -136,7 +136,7 @@ impl Sender {
                 return Err(Refusal::new(Code::LimitReached, detail));
             }
             let built = self.directory.builder().check(&endpoint, known)?;
-            let mut webhook = Webhook::of(&endpoint, &built.in_force(), &Numbers::default());
+            let mut webhook = Webhook::of(&endpoint, built.in_force(), &Numbers::default());
             webhook.secret.clone_from(&endpoint.secrets[0].secret);
             let answer = Answer::new(StatusCode::CREATED, &WebhookAnswer { success: true, webhook });
             let change = Change {
@@ -168,7 +168,7 @@ impl Sender {
         let numbers = self.numbers(page.iter().map(|known| Arc::clone(&known.id)).collect()).await?;
         let nothing = Numbers::default();
         let show = |known: &Arc<Known>| {
-            Webhook::of(&known.endpoint, &known.in_force(), numbers.get(&known.id).unwrap_or(&nothing))
+            Webhook::of(&known.endpoint, known.in_force(), numbers.get(&known.id).unwrap_or(&nothing))
         };
         let webhooks: Vec<Webhook> = page.iter().map(show).collect();
         let next_cursor = webhooks.last().filter(|_| has_more).map(|last| last.id.clone());
@@ -184,7 +184,7 @@ impl Sender {
         let known = self.known(account, id)?;
         let numbers = self.numbers(vec![Arc::clone(&known.id)]).await?;
         let nothing = Numbers::default();
-        let webhook = Webhook::of(&known.endpoint, &known.in_force(), numbers.get(&known.id).unwrap_or(&nothing));
+        let webhook = Webhook::of(&known.endpoint, known.in_force(), numbers.get(&known.id).unwrap_or(&nothing));
         Ok(WebhookAnswer { success: true, webhook })
     }
 
@@ -222,10 +222,10 @@ impl Sender {
         self.directory.builder().check_address(&wanted).await?;
         self.update(account, id, |endpoint| {
             let input = input(&endpoint.settings)?;
-            if let Some(secret) = &input.secret {
-                if secret != &endpoint.secrets[0].secret {
-                    return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
-                }
+            if let Some(secret) = &input.secret
+                && secret != &endpoint.secrets[0].secret
+            {
+                return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
             }
             let settings = input.into_settings(&provider, Some(&endpoint.settings));
             if settings.url != wanted.url {

@@ -27,6 +27,7 @@ mod seeds;
 mod services;
 mod shared_dedup;
 mod store_outage;
+mod telling;
 mod two_nodes;
 mod unbound;
 mod vectors;

@@ -7,6 +7,7 @@ pub mod sender;
 pub mod services;
 pub mod site;
 pub mod stored;
+pub mod telling;
 pub mod upstream;
 
 use std::net::SocketAddr;
