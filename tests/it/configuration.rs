@@ -14,9 +14,10 @@ fn example() -> String {
     std::fs::read_to_string("config.example.toml").expect("the example")
 }
 
-/// The same with the one table that is commented out put in force.
+/// The same with the two tables that are commented out put in force.
 fn whole_example() -> String {
-    example().replace("\n# [store]\n", "\n[store]\n").replace("\n# url = ", "\nurl = ")
+    let text = example().replace("\n# [store]\n", "\n[store]\n").replace("\n# url = ", "\nurl = ");
+    text.replace("\n# [sender]\n", "\n[sender]\n")
 }
 
 fn effective(text: &str) -> String {
@@ -47,7 +48,7 @@ fn keys(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn the_example_shows_every_key_that_the_program_reads() {
     let known = hookward::config::known_keys();
     let shown = keys(&whole_example());
-    for table in ["gateway", "source", "dedup", "store", "delivery", "egress", "admin", "log"] {
+    for table in ["gateway", "source", "dedup", "store", "delivery", "sender", "egress", "admin", "log"] {
         let known: BTreeSet<String> = known[table].iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(shown.get(table), Some(&known), "[{table}]");
     }
