@@ -38,7 +38,6 @@ pub enum Code {
     NoTokens,
     NotFound,
     MethodNotAllowed,
-    NotAcceptable,
     UnsupportedMediaType,
     DuplicateConflict,
     IdempotencyConflict,
@@ -47,8 +46,6 @@ pub enum Code {
     AddressNotAllowed,
     ProviderCannotSend,
     LimitReached,
-    ReachabilityFailed,
-    SecretNotShown,
     PayloadTooLarge,
     Timeout,
     QueueFull,
@@ -79,19 +76,16 @@ impl Code {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::NoTokens | Self::SecretNotShown => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NoTokens => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::DuplicateConflict | Self::IdempotencyConflict | Self::AlreadyExists | Self::Conflict => {
                 StatusCode::CONFLICT
             }
-            Self::Validation
-            | Self::AddressNotAllowed
-            | Self::ProviderCannotSend
-            | Self::LimitReached
-            | Self::ReachabilityFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Validation | Self::AddressNotAllowed | Self::ProviderCannotSend | Self::LimitReached => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::QueueFull | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::destination::Known;
+use super::directory::Copy;
 use super::endpoint::{Disabled, DisabledReason};
 use super::refusal::Refusal;
 use super::webhook::masked;
@@ -67,7 +68,9 @@ impl Sender {
     pub(super) async fn round(&self) -> Result<(), Refusal> {
         self.directory.refresh().await?;
         self.cancel_what_nobody_takes().await?;
-        for failing in self.store.failing().await? {
+        let failing = self.store.failing().await?;
+        self.forget_who_is_gone(&failing).await?;
+        for failing in failing {
             let known = self.directory.read().endpoint(&failing.endpoint).cloned();
             let Some(known) = known.filter(|known| known.endpoint.is_active()) else { continue };
             if let Some(step) = next_step(&failing, known.in_force().disable_after) {
@@ -80,17 +83,31 @@ impl Sender {
     /// Deliveries whose endpoint was deleted or switched off while they were leased, or by another node.
     async fn cancel_what_nobody_takes(&self) -> Result<(), Refusal> {
         let unknown = self.deliveries.unknown();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let decided = self.directory.change(|copy| {
+        let gone = |copy: &Copy| -> Vec<(Arc<str>, &'static str)> {
             let gone = unknown.iter().filter_map(|name| match copy.endpoint(name) {
                 None => Some((Arc::clone(name), "deleted")),
                 Some(known) if known.endpoint.is_active() => None,
                 Some(_) => Some((Arc::clone(name), "disabled")),
             });
-            Ok((Change { cancel: gone.collect(), ..self.no_change() }, ()))
-        });
+            gone.collect()
+        };
+        if gone(&self.directory.read()).is_empty() {
+            return Ok(());
+        }
+        let decided = self.directory.change(|copy| Ok((Change { cancel: gone(copy), ..self.no_change() }, ())));
+        decided.await.map(|_| ())
+    }
+
+    /// An attempt that was under way when its endpoint was deleted may have written down how that went.
+    async fn forget_who_is_gone(&self, failing: &[Failing]) -> Result<(), Refusal> {
+        let gone = |copy: &Copy| -> Vec<(Arc<str>, Health)> {
+            let gone = failing.iter().filter(|failing| copy.endpoint(&failing.endpoint).is_none());
+            gone.map(|failing| (Arc::clone(&failing.endpoint), Health::Forgotten)).collect()
+        };
+        if gone(&self.directory.read()).is_empty() {
+            return Ok(());
+        }
+        let decided = self.directory.change(|copy| Ok((Change { health: gone(copy), ..self.no_change() }, ())));
         decided.await.map(|_| ())
     }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, RequestKey};
 use super::destination::{Emitter, Known};
 use super::directory::{Account, Copy, Outcome};
-use super::endpoint::{Endpoint, Settings, TimedSecret};
+use super::endpoint::{Endpoint, Ordering, Settings, TimedSecret};
 use super::refusal::{Code, Refusal};
 use super::webhook::{Numbers, Webhook, WebhookInput};
 use super::{Sender, name};
@@ -294,19 +294,6 @@ impl Sender {
         self.webhook(account, id).await
     }
 
-    /// A webhook's secret, where its provider lets it be read.
-    ///
-    /// # Errors
-    /// If there is none, or it was shown when it was made and never is again.
-    pub async fn secret(&self, account: &Arc<str>, id: &str) -> Result<SecretAnswer, Refusal> {
-        let known = self.known_now(account, id).await?;
-        let detail = format!(
-            "the secret of \"{}\" was shown when it was made, and is not shown again: POST …/rotate-secret makes another",
-            known.id
-        );
-        Err(Refusal::new(Code::SecretNotShown, detail))
-    }
-
     /// Replaces a webhook's secret. For a while both are signed with; when that ends is decided at each signing.
     ///
     /// # Errors
@@ -384,7 +371,15 @@ impl Sender {
             let (was, is) = (known.endpoint.is_active(), endpoint.is_active());
             let cancel = if is { Vec::new() } else { vec![(Arc::clone(&known.id), "disabled")] };
             let health = if is && !was { vec![(Arc::clone(&known.id), Health::Cleared)] } else { Vec::new() };
-            let change = Change { records: vec![self.endpoint_record(&endpoint)], cancel, health, ..self.no_change() };
+            let is_ordered = |endpoint: &Endpoint| endpoint.settings.ordering == Ordering::Fifo;
+            let order = (is_ordered(&endpoint) && !is_ordered(&known.endpoint)).then(|| Arc::clone(&known.id));
+            let change = Change {
+                records: vec![self.endpoint_record(&endpoint)],
+                cancel,
+                order: order.into_iter().collect(),
+                health,
+                ..self.no_change()
+            };
             Ok((change, ()))
         });
         decided.await.map(|_| ())

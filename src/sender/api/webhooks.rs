@@ -30,11 +30,9 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(show, replace, patch, delete))
         .routes(routes!(enable))
         .routes(routes!(disable))
-        .routes(routes!(secret))
         .routes(routes!(rotate))
         .routes(routes!(test))
         .routes(routes!(recover))
-        .routes(routes!(stats))
         .routes(routes!(deliveries))
         .routes(routes!(delivery))
         .routes(routes!(resend))
@@ -190,15 +188,6 @@ async fn disable(
     api.sender.disable_webhook(caller.may(Manage)?, &id).await.map(Done)
 }
 
-/// Shows a webhook's secret, where its provider lets it be read again.
-#[utoipa::path(get, path = "/webhooks/{id}/secret", tag = TAG, operation_id = "showSecret",
-    params(("id" = String, Path, description = "The webhook")),
-    responses((status = 200, description = "The secret", body = SecretAnswer),
-        (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
-async fn secret(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Done<SecretAnswer>, Refusal> {
-    api.sender.secret(caller.may(Manage)?, &id).await.map(Done)
-}
-
 /// Replaces a webhook's secret. For a while deliveries are signed with both.
 #[utoipa::path(post, path = "/webhooks/{id}/rotate-secret", tag = TAG, operation_id = "rotateSecret",
     request_body(content = Option<Rotation>, content_type = "application/json"),
@@ -246,15 +235,6 @@ async fn recover(
 ) -> Result<Answer, Refusal> {
     let recovered = api.sender.recover(caller.may(Manage)?, &id, body.value).await?;
     Ok(Answer::new(http::StatusCode::ACCEPTED, &recovered))
-}
-
-/// Shows how a webhook is doing.
-#[utoipa::path(get, path = "/webhooks/{id}/stats", tag = TAG, operation_id = "showStats",
-    params(("id" = String, Path, description = "The webhook")),
-    responses((status = 200, description = "How it is doing", body = WebhookAnswer),
-        (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
-async fn stats(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Done<WebhookAnswer>, Refusal> {
-    api.sender.webhook(caller.may(Read)?, &id).await.map(Done)
 }
 
 /// Lists what was, or is to be, delivered to a webhook, the latest first.
