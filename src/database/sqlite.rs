@@ -431,6 +431,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_an_earlier_version_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("test.db");
+        let connection = Connection::open(&path).expect("a database");
+        connection.execute_batch(MIGRATIONS[0]).expect("tables");
+        connection.pragma_update(None, "user_version", 1).expect("a pragma");
+        let delivery = "INSERT INTO deliveries VALUES (x'01', x'02', 'a', 3, 2, 4, NULL, 1, 0)";
+        connection.execute(delivery, []).expect("a delivery");
+        drop(connection);
+        drop(Sqlite::open(&path).expect("a file of ours"));
+        let connection = Connection::open(&path).expect("a database");
+        let row = connection.query_row("SELECT variant, ordered, trigger, kind IS NULL FROM deliveries", [], |row| {
+            Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+        });
+        assert_eq!(row, Ok([0, 0, 0, 1]));
+    }
+
+    #[test]
     fn what_is_no_database_says_so() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("test.db");

@@ -59,8 +59,6 @@ const DESTINATIONS: &str = "
         min(due_at) FILTER (WHERE state = 0)
     FROM deliveries WHERE state IN (0, 3) GROUP BY destination ORDER BY destination";
 
-const ORPHANS: &str = "SELECT count(*) FROM deliveries d WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = d.event)";
-
 impl PostgresStore {
     pub(in crate::store) async fn events(&self, filter: EventFilter) -> Result<Page<EventRow>, StoreError> {
         self.operators.run(move |connection| Box::pin(events(connection, filter))).await
@@ -199,6 +197,13 @@ async fn stats(connection: &mut Connection) -> Result<Stats, Error> {
 }
 
 async fn check(connection: &mut Connection) -> Result<Vec<String>, Error> {
-    let orphans: i64 = connection.client.query_one(ORPHANS, &[]).await?.get(0);
-    Ok((orphans > 0).then(|| format!("{orphans} deliveries have no event")).into_iter().collect())
+    let mut found = Vec::new();
+    for rows in ["deliveries", "bodies"] {
+        let sql = format!("SELECT count(*) FROM {rows} o WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = o.event)");
+        let orphans: i64 = connection.client.query_one(&sql, &[]).await?.get(0);
+        if orphans > 0 {
+            found.push(format!("{orphans} {rows} have no event"));
+        }
+    }
+    Ok(found)
 }

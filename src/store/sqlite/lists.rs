@@ -204,10 +204,12 @@ fn check(connection: &Connection) -> Result<Vec<String>> {
             found.push(line);
         }
     }
-    let orphans = "SELECT count(*) FROM deliveries d WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = d.event)";
-    let orphans: u64 = connection.query_row(orphans, [], |row| row.get(0))?;
-    if orphans > 0 {
-        found.push(format!("{orphans} deliveries have no event"));
+    for rows in ["deliveries", "bodies"] {
+        let sql = format!("SELECT count(*) FROM {rows} o WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = o.event)");
+        let orphans: u64 = connection.query_row(&sql, [], |row| row.get(0))?;
+        if orphans > 0 {
+            found.push(format!("{orphans} {rows} have no event"));
+        }
     }
     Ok(found)
 }

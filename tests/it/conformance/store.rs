@@ -21,9 +21,13 @@ macro_rules! on_every_store {
 
 mod accept;
 mod again;
+mod directory;
+mod keep;
 mod lease;
 mod lists;
+mod ordered;
 mod purge;
+mod sent;
 mod settle;
 
 use std::sync::Arc;
@@ -35,8 +39,10 @@ use hookward::database::postgres::{Limits, Postgres, parse_url};
 use hookward::database::sqlite::Sqlite;
 use hookward::dedup::{ClaimKeys, KeyMaker};
 use hookward::store::{
-    Accepted, Attempt, DeliveryFilter, EventFilter, Id, Leased, Message, NewEvent, Owed, PostgresStore, Remember, Room,
-    Settlement, SqliteStore, State, Store, Verdict, Waiting,
+    Accepted, Attempt, Batch, BatchOutcome, Begin, Change, Changed, DeliveryFilter, Emitted, EventFilter, Failing,
+    Health, Id, Idempotent, Leased, Message, NewEvent, Owed, Owing, PostgresStore, Record, RecordKind, Records,
+    Remember, Replayed, Room, SentEventFilter, SentFilter, Settlement, SqliteStore, State, Store, Tally, Trigger,
+    Verdict, Waiting, day_of,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -104,6 +110,45 @@ impl Subject {
         waiting.into_iter().map(shown).collect()
     }
 
+    /// Keeps an event of ours with these deliveries.
+    async fn emit(&self, owed: Vec<Owed>, at: i64) -> Id {
+        let event = emitted("invoice.paid", owed, at);
+        let id = event.id;
+        assert_eq!(self.store.accept(event).await, Ok(Accepted::New));
+        id
+    }
+
+    /// Keeps an event of ours for one endpoint; its only delivery.
+    async fn emit_to(&self, endpoint: &str, at: i64) -> Id {
+        let owed = owed(endpoint, at);
+        let id = owed.id;
+        self.emit(vec![owed], at).await;
+        id
+    }
+
+    /// Leases the next one of an endpoint and settles it, so that it counts.
+    async fn attempt(&self, endpoint: &str, verdict: Verdict, attempt: Attempt) -> Leased {
+        let at = attempt.started_at;
+        let mut leased = self.store.lease(vec![room(endpoint, 1)], at, LEASE).await.expect("leases");
+        let leased = leased.pop().expect("one is due");
+        let settlement = counted(&leased, verdict, attempt);
+        assert_eq!(self.store.settle(settlement).await, Ok(true));
+        leased
+    }
+
+    async fn failing(&self) -> Vec<Failing> {
+        self.store.failing().await.expect("an answer")
+    }
+
+    async fn tally(&self, endpoint: &str, since_day: Option<i64>) -> Option<Tally> {
+        let asked = vec![Arc::from(endpoint), Arc::from("another")];
+        self.store.tallies(asked, since_day).await.expect("an answer").remove(endpoint)
+    }
+
+    async fn change(&self, change: Change) -> Changed {
+        self.store.change(change).await.expect("an answer")
+    }
+
     async fn state(&self, delivery: Id) -> State {
         self.store.delivery(delivery).await.expect("an answer").expect("a delivery").row.state
     }
@@ -140,6 +185,44 @@ fn event(source: &str, remember: Option<Remember>, destinations: &[&str], at: i6
         owed: destinations.iter().map(|name| Owed::due(Arc::from(*name), wall(at))).collect(),
         emitted: None,
     }
+}
+
+fn owed(endpoint: &str, at: i64) -> Owed {
+    Owed::due(endpoint.into(), wall(at))
+}
+
+fn emitted(kind: &str, owed: Vec<Owed>, at: i64) -> NewEvent {
+    let emitted = Some(Emitted { account: "account".into(), kind: kind.into() });
+    NewEvent { emitted, owed, ..event("sender", None, &[], at) }
+}
+
+fn batch(events: Vec<NewEvent>) -> Batch {
+    Batch { events, directory: None, idempotent: None }
+}
+
+/// Digests of a request, and its answer for an hour.
+fn idempotent(key: u8, request: u8) -> Option<Idempotent> {
+    let response = Bytes::from(format!("answer to {request}"));
+    Some(Idempotent { key: [key; 16], request: [request; 16], response, until: wall(HOUR) })
+}
+
+fn replayed(request: u8) -> Replayed {
+    Replayed { request: [request; 16], response: format!("answer to {request}").into() }
+}
+
+fn counted(leased: &Leased, verdict: Verdict, attempt: Attempt) -> Settlement {
+    let endpoint = Some(Arc::clone(&leased.destination));
+    Settlement { id: leased.id, token: leased.token, verdict, attempt, endpoint }
+}
+
+fn record(id: &str, document: Option<&'static str>) -> Record {
+    let document = document.map(|text| Bytes::from_static(text.as_bytes()));
+    Record { kind: RecordKind::Endpoint, account: "account".into(), id: id.into(), document }
+}
+
+/// Brings the directory from `version` to the next.
+fn change(version: i64, records: Vec<Record>) -> Change {
+    Change { records, ..Change::new(version, wall(0)) }
 }
 
 fn attempt(status: Option<u16>, at: i64) -> Attempt {

@@ -49,7 +49,37 @@ async fn what_is_forgotten_may_come_again(subject: Subject) {
     assert_eq!(subject.store.stats().await.map(|stats| stats.dedup_keys), Ok(0));
 }
 
+async fn bodies_answers_and_old_numbers_go_too(subject: Subject) {
+    let (done, skipped) = (Owed { variant: 1, ..owed("a", 0) }, Owed { begin: Begin::Skipped("x"), ..owed("b", 0) });
+    let variants = vec![Bytes::from_static(b"other")];
+    let event = NewEvent { variants, ..emitted("t", vec![done, skipped], 0) };
+    let id = event.id;
+    let kept = Batch { idempotent: idempotent(1, 1), ..batch(vec![event]) };
+    subject.store.keep(kept).await.expect("an answer");
+    subject.attempt("a", Verdict::Delivered, attempt(Some(200), 0)).await;
+    let purge = async |at| {
+        let mut gone = 0;
+        // Answers go a part at a time.
+        for _ in 0..256 {
+            gone += subject.store.purge(wall(at), Duration::from_secs(60), 9).await.expect("an answer");
+        }
+        gone
+    };
+    assert_eq!(purge(HOUR - 1).await, 1);
+    assert_eq!(subject.store.event(id).await, Ok(None));
+    assert_eq!(subject.store.check().await, Ok(Vec::new()), "no body without its event");
+    assert_eq!(subject.store.answered([1; 16], wall(0)).await, Ok(Some(replayed(1))));
+    assert_eq!(purge(HOUR).await, 0);
+    assert_eq!(subject.store.answered([1; 16], wall(0)).await, Ok(None), "its time is over");
+    let days = |n: i64| n * 24 * HOUR;
+    assert_eq!(purge(days(400)).await, 0);
+    assert_eq!(subject.tally("a", None).await.map(|tally| tally.delivered), Some(1));
+    assert_eq!(purge(days(401)).await, 0);
+    assert_eq!(subject.tally("a", None).await, None);
+}
+
 on_every_store! {
     only_what_is_settled_and_old_is_purged
     what_is_forgotten_may_come_again
+    bodies_answers_and_old_numbers_go_too
 }
