@@ -73,10 +73,14 @@ impl Subject {
     }
 
     async fn postgres() -> Self {
-        let url = shared_postgres().database().await;
+        Self::of(&shared_postgres().database().await)
+    }
+
+    /// The two nodes of a PostgreSQL database.
+    fn of(url: &str) -> Self {
         let node = || {
             let limits = Limits { connect: PATIENCE, answer: PATIENCE };
-            let config = parse_url(&url).expect("a URL");
+            let config = parse_url(url).expect("a URL");
             let database = Postgres::new(config, limits, Handle::current()).expect("no TLS");
             Arc::new(Store::Postgres(Box::new(PostgresStore::new(&database))))
         };

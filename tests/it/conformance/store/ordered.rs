@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio_postgres::NoTls;
+
 use super::*;
 
 impl Subject {
@@ -179,6 +181,22 @@ async fn what_nobody_made_ordered_goes_when_nothing_else_waits(subject: Subject)
     }
     subject.emit_in_order("a", [6 * SECOND, 6 * SECOND]).await;
     assert_eq!(subject.lease("a", 5, HOUR).await.len(), 2, "and back again, all at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_is_about_to_lease_for_is_passed_over() {
+    let url = shared_postgres().database().await;
+    let subject = Subject::of(&url);
+    let (a, b) = (subject.emit_in_order("a", [0]).await[0], subject.emit_in_order("b", [0]).await[0]);
+    let (another, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let begin = "BEGIN; SELECT pg_advisory_xact_lock(1752132967, hashtext('a'))";
+    another.batch_execute(begin).await.expect("nobody has it");
+    let rooms = ["a", "b"].map(|name| Room { ordered: true, ..room(name, 1) }).to_vec();
+    let leased = subject.store.lease(rooms, wall(SECOND), LEASE).await.expect("leases");
+    assert_eq!(leased.iter().map(|leased| leased.id).collect::<Vec<_>>(), [b]);
+    another.batch_execute("COMMIT").await.expect("a connection");
+    assert_eq!(subject.lease_next("a", SECOND).await.map(|leased| leased.id), Some(a));
 }
 
 on_every_store! {
