@@ -66,7 +66,7 @@ impl Vault {
     /// Opens what was sealed for `what`.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// If no key of ours sealed it, or it was changed since.
     pub fn open(&self, what: &str, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (head, text) = sealed.split_at_checked(HEAD_LEN).ok_or(OpenError::Broken)?;
         let (mark, nonce) = head[1..].split_at(MARK_LEN);
