@@ -65,6 +65,15 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
     Ok(Fanout { message, variants, owed, chosen, suppressed })
 }
 
+/// What `event` comes to where it is for one endpoint alone, whatever that one asked for: its own body, the others, and
+/// which of them the endpoint gets.
+pub fn bodies_for(event: &Event, account: &str, known: &Known) -> (Message, Vec<Bytes>, u16) {
+    let mut bodies = Bodies::of(event, account);
+    let variant = bodies.variant(event, known);
+    let (message, variants) = bodies.into_parts();
+    (message, variants, variant)
+}
+
 /// Those who asked for it, or were named.
 fn candidates<'a>(event: &Event, account: &'a Account) -> Result<Vec<&'a Arc<Known>>, Refusal> {
     if let Some(ids) = &event.only {

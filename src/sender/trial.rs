@@ -9,11 +9,11 @@ use serde_json::value::to_raw_value;
 
 use super::answer::{Answer, RequestKey};
 use super::event::{Content, Event};
-use super::fanout::fan_out;
+use super::fanout::bodies_for;
 use super::history::{DeliveryAnswer, DeliveryStatus, TestInput};
 use super::refusal::{Code, Refusal};
 use super::{SOURCE, Sender, name};
-use crate::store::{Accepted, Batch, BatchOutcome, Begin, Emitted, Id, NewEvent, Trigger};
+use crate::store::{Accepted, Batch, BatchOutcome, Begin, Emitted, Id, NewEvent, Owed, Trigger};
 
 /// The type of a test event, unless somebody names another.
 const TEST: &str = "webhook.test";
@@ -56,14 +56,12 @@ impl Sender {
             at: now,
             content: Content::Data(data),
             group: None,
-            only: Some(vec![id.to_owned()]),
+            only: None,
         };
-        let fanout = fan_out(&event, account, self.directory.read().account(account), now)?;
+        let (message, variants, variant) = bodies_for(&event, account, &known);
         let (token, until) = (fastrand::i64(..), now.after(destination.timeout + MARGIN));
-        let mut owed = fanout.owed.into_iter().next().ok_or_else(|| Refusal::not_found("webhook", id))?;
-        owed.begin = Begin::Leased { token, until };
-        owed.trigger = Trigger::Test;
-        owed.ordered = false;
+        let begin = Begin::Leased { token, until };
+        let owed = Owed { variant, trigger: Trigger::Test, begin, ..Owed::due(Arc::clone(&known.id), now) };
         let delivery = name::of_delivery(owed.id);
         let kept = NewEvent {
             id: Id::new(now),
@@ -71,9 +69,9 @@ impl Sender {
             emitted: Some(Emitted { account: Arc::clone(account), kind: event.kind.clone() }),
             event_id: Some(event.id.clone()),
             accepted_at: now,
-            message: fanout.message,
+            message,
             remember: None,
-            variants: fanout.variants,
+            variants,
             owed: vec![owed],
         };
         let leased = kept.leased(token).ok_or_else(|| Refusal::not_found("webhook", id))?;
