@@ -19,10 +19,18 @@ pub fn run(path: Option<PathBuf>) -> u8 {
     for (source, line) in &config.about {
         print(&format!("source \"{source}\": {line}\n"));
     }
+    for line in config.sender.iter().flat_map(|sender| sender.about(&config.egress)) {
+        print(&format!("sender: {line}\n"));
+    }
     let name = origin.path().map(|path| path.display().to_string()).unwrap_or_default();
     let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let sources = plural(config.gateway.sources.len(), "source");
     let warnings = plural(config.warnings.len(), "warning");
-    print(&format!("{name} is good: {sources}, {warnings}\n"));
+    let what = match (&config.sender, config.listen) {
+        (Some(_), Some(_)) => format!("{sources} and a sender"),
+        (Some(_), None) => "a sender".to_owned(),
+        (None, _) => sources,
+    };
+    print(&format!("{name} is good: {what}, {warnings}\n"));
     0
 }

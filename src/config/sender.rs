@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::EgressConfig;
 use super::admin::{Scope, read_tokens};
 use super::environment::Environment;
 use super::gateway::{count, parse_listen, positive_size};
@@ -107,6 +108,22 @@ impl SenderConfig {
             event_types,
             operations,
         }
+    }
+
+    /// What to know of it, a line each.
+    pub fn about(&self, egress: &EgressConfig) -> Vec<String> {
+        let plain = if egress.plain_http { "https:// and http:// URLs" } else { "https:// URLs" };
+        let allowed = if egress.allow.is_empty() { String::new() } else { format!(", and those in {}", egress.allow) };
+        let sealed = match self.key_origins.first() {
+            Some(origin) => format!("what customers register is sealed with {origin}"),
+            None => "what customers register is sealed with a key in a file beside the store's".to_owned(),
+        };
+        let disabled = match self.disable_after {
+            Some(after) => format!("a webhook that takes nothing for {} is switched off", format_duration(after)),
+            None => "no webhook is switched off because it fails".to_owned(),
+        };
+        let told = if self.operations.is_some() { "" } else { ", and nobody is told: operations names no URL" };
+        vec![format!("endpoints have {plain} of public addresses{allowed}"), sealed, format!("{disabled}{told}")]
     }
 
     /// As the file would say it.
