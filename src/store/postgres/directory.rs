@@ -12,7 +12,7 @@ use super::keep::Keeper;
 use super::{id, status};
 use crate::clock::UnixMillis;
 use crate::database::postgres::Connection;
-use crate::store::{Change, Changed, Failing, Health, NewEvent, Record, RecordKind, Records, Tally};
+use crate::store::{Change, Changed, Failing, Health, NewEvent, Record, RecordKind, Records, State, Tally};
 
 /// Whoever decides by the directory reads it so: it stays as it is until the transaction ends.
 pub const VERSION: &str = "SELECT version FROM directory FOR SHARE";
@@ -38,9 +38,10 @@ const CANCEL: &str = "
     )
     UPDATE deliveries d SET state = 5, due_at = $2, reason = $3 FROM waiting WHERE d.id = waiting.id";
 
+/// One state at a time, since each has an index of its own.
 const ORDER: &str = "
     WITH owed AS (
-        SELECT id FROM deliveries WHERE state IN (0, 1) AND destination = $1 ORDER BY id FOR UPDATE
+        SELECT id FROM deliveries WHERE state = $2 AND destination = $1 ORDER BY id FOR UPDATE
     )
     UPDATE deliveries d SET ordered = true FROM owed WHERE d.id = owed.id";
 
@@ -99,7 +100,9 @@ pub async fn change(connection: &mut Connection, change: Change) -> Result<Chang
         transaction.execute(CANCEL, &[&&**destination, &change.at.0, reason]).await?;
     }
     for destination in &change.order {
-        transaction.execute(ORDER, &[&&**destination]).await?;
+        for state in [State::Waiting, State::Leased] {
+            transaction.execute(ORDER, &[&&**destination, &state.code()]).await?;
+        }
     }
     for (endpoint, health) in &change.health {
         let statements: &[&str] = match health {

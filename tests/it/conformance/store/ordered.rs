@@ -1,7 +1,10 @@
 //! Destinations that get one delivery at a time, the oldest first.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
 use super::*;
@@ -30,6 +33,30 @@ async fn lease_next(store: &Store, endpoint: &str, at: i64) -> Option<Leased> {
     let mut leased = store.lease(vec![room], wall(at), LEASE).await.expect("leases");
     assert!(leased.len() < 2, "one at a time");
     leased.pop()
+}
+
+/// Leases and settles on both nodes at once until `count` were had. They come in the order in which they were had, and
+/// never was there another at the same time.
+async fn lease_all(subject: &Subject, count: usize) -> Vec<Id> {
+    let at_once = Arc::new(AtomicUsize::new(0));
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let mut leasers = JoinSet::new();
+    for n in 0..6 {
+        let store = Arc::clone(if n % 2 == 0 { &subject.store } else { &subject.other });
+        let (at_once, got) = (Arc::clone(&at_once), Arc::clone(&got));
+        leasers.spawn(async move {
+            while got.lock().expect("no panic").len() < count {
+                let Some(leased) = lease_next(&store, "a", SECOND).await else { continue };
+                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0, "another has one");
+                got.lock().expect("no panic").push(leased.id);
+                at_once.fetch_sub(1, Ordering::SeqCst);
+                assert_eq!(store.settle(settlement(&leased, Verdict::Delivered, SECOND)).await, Ok(true));
+            }
+        });
+    }
+    timeout(PATIENCE, leasers.join_all()).await.expect("none is left waiting");
+    let got = got.lock().expect("no panic");
+    got.clone()
 }
 
 async fn the_oldest_goes_first_and_alone(subject: Subject) {
@@ -100,58 +127,22 @@ async fn rooms_of_both_kinds_go_together(subject: Subject) {
 async fn two_nodes_never_lease_for_one_at_once(subject: Subject) {
     const COUNT: usize = 60;
     let ids = subject.emit_in_order("a", (0..COUNT as i64).map(|at| at / 7)).await;
-    let (at_once, left) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(COUNT)));
-    let got = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let leasers = (0..6).map(|n| {
-        let store = if n % 2 == 0 { Arc::clone(&subject.store) } else { Arc::clone(&subject.other) };
-        let (at_once, left, got) = (Arc::clone(&at_once), Arc::clone(&left), Arc::clone(&got));
-        tokio::spawn(async move {
-            while left.load(Ordering::SeqCst) > 0 {
-                let Some(leased) = lease_next(&store, "a", SECOND).await else { continue };
-                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0, "another has one");
-                got.lock().expect("no panic").push(leased.id);
-                left.fetch_sub(1, Ordering::SeqCst);
-                at_once.fetch_sub(1, Ordering::SeqCst);
-                let settled = store.settle(settlement(&leased, Verdict::Delivered, SECOND)).await;
-                assert_eq!(settled, Ok(true));
-            }
-        })
-    });
-    for leaser in leasers.collect::<Vec<_>>() {
-        leaser.await.expect("no panic");
-    }
-    assert_eq!(*got.lock().expect("no panic"), ids, "in their order");
+    assert_eq!(lease_all(&subject, COUNT).await, ids, "in their order");
 }
 
 /// Ids that appear out of order, since nodes have clocks of their own, tempt two nodes to take different ones.
 async fn late_comers_never_make_two_at_once(subject: Subject) {
-    const COUNT: i64 = 60;
-    let left = Arc::new(AtomicUsize::new(COUNT as usize));
-    let (store, late) = (Arc::clone(&subject.other), Arc::clone(&left));
+    const COUNT: usize = 60;
+    let store = Arc::clone(&subject.other);
     let emitting = tokio::spawn(async move {
-        let mut owed: Vec<Owed> = (0..COUNT).map(|at| Owed { ordered: true, ..owed("a", 2 * SECOND * at) }).collect();
+        let mut owed: Vec<Owed> =
+            (0..COUNT as i64).map(|at| Owed { ordered: true, ..owed("a", 2 * SECOND * at) }).collect();
         while let Some(youngest) = owed.pop() {
             store.accept(emitted("t", vec![youngest], 0)).await.expect("an answer");
-            assert!(late.load(Ordering::SeqCst) > 0);
         }
     });
-    let at_once = Arc::new(AtomicUsize::new(0));
-    let leasers = (0..4).map(|n| {
-        let store = if n % 2 == 0 { Arc::clone(&subject.store) } else { Arc::clone(&subject.other) };
-        let (at_once, left) = (Arc::clone(&at_once), Arc::clone(&left));
-        tokio::spawn(async move {
-            while left.load(Ordering::SeqCst) > 0 {
-                let Some(leased) = lease_next(&store, "a", SECOND).await else { continue };
-                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0, "another has one");
-                left.fetch_sub(1, Ordering::SeqCst);
-                at_once.fetch_sub(1, Ordering::SeqCst);
-                assert_eq!(store.settle(settlement(&leased, Verdict::Delivered, SECOND)).await, Ok(true));
-            }
-        })
-    });
-    for leaser in leasers.collect::<Vec<_>>() {
-        leaser.await.expect("no panic");
-    }
+    let got = lease_all(&subject, COUNT).await;
+    assert_eq!(got.len(), COUNT);
     emitting.await.expect("no panic");
 }
 
