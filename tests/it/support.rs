@@ -3,6 +3,8 @@
 pub mod child;
 pub mod client;
 pub mod crowd;
+pub mod emitter;
+pub mod packages;
 pub mod sender;
 pub mod services;
 pub mod site;
