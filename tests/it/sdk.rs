@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::support::Upstream;
+use crate::support::api::Api;
 use crate::support::crowd::wait_until;
-use crate::support::emitter::Emitter;
 use crate::support::packages::{LOCKS, node, python};
 use crate::support::upstream::Arrived;
 
@@ -183,14 +183,14 @@ struct Endpoint {
 
 impl Endpoint {
     /// Registers all of them; `more` is what else there is to a webhook of a provider.
-    async fn register_all(emitter: &Emitter, upstream: &Upstream, more: fn(&str) -> Value) -> Vec<Self> {
+    async fn register_all(api: &Api, upstream: &Upstream, more: fn(&str) -> Value) -> Vec<Self> {
         let mut endpoints = Vec::new();
         for (library, provider, takes_two) in LIBRARIES {
             let path = format!("/{provider}");
             let mut webhook = more(provider);
             webhook["url"] = format!("{}{path}", upstream.url()).into();
             webhook["provider"] = provider.into();
-            let answer = emitter.ask("POST", "/webhooks", &webhook.to_string()).await;
+            let answer = api.ask("POST", "/webhooks", &webhook.to_string()).await;
             let text = |name: &str| answer["webhook"][name].as_str().expect("a string").to_owned();
             endpoints.push(Self { library, path, webhook: text("id"), secret: text("secret"), takes_two });
         }
@@ -204,9 +204,9 @@ impl Endpoint {
     }
 }
 
-async fn publish(emitter: &Emitter, data: &str) {
+async fn publish(api: &Api, data: &str) {
     let event = format!("{{\"type\":\"order.paid\",\"data\":{data}}}");
-    let answer = emitter.ask("POST", "/events", &event).await;
+    let answer = api.ask("POST", "/events", &event).await;
     let told = answer["event"]["webhook_ids"].as_array().map(Vec::len);
     assert_eq!(told, Some(LIBRARIES.len()), "{answer}");
 }
@@ -227,16 +227,16 @@ async fn deliveries_are_accepted_by_stock_libraries_and_changed_ones_are_not() {
         return;
     }
     let upstream = Upstream::start().await;
-    let emitter = Emitter::start(LOOPBACK, "");
-    let endpoints = Endpoint::register_all(&emitter, &upstream, |_| json!({})).await;
+    let api = Api::start(LOOPBACK, "");
+    let endpoints = Endpoint::register_all(&api, &upstream, |_| json!({})).await;
     let data = data();
     for data in &data {
-        publish(&emitter, data).await;
+        publish(&api, data).await;
     }
     let raw = r#"{"type":"order.paid","raw":"{\"id\" : \"evt_own\", \"n\":1.00}","content_type":"application/json"}"#;
-    emitter.ask("POST", "/events", raw).await;
+    api.ask("POST", "/events", raw).await;
     for endpoint in &endpoints {
-        let tried = emitter.ask("POST", &format!("/webhooks/{}/test", endpoint.webhook), "").await;
+        let tried = api.ask("POST", &format!("/webhooks/{}/test", endpoint.webhook), "").await;
         assert_eq!(tried["success"], true, "{tried}");
     }
     let each = data.len() + 2;
@@ -261,18 +261,18 @@ async fn while_secrets_overlap_the_old_and_the_new_one_verify() {
         return;
     }
     let upstream = Upstream::start().await;
-    let emitter = Emitter::start(LOOPBACK, "");
+    let api = Api::start(LOOPBACK, "");
     let own = |provider: &str| match provider {
         "standard-webhooks" | "svix" => json!({"secret": format!("whsec_{}", STANDARD.encode([7; 32]))}),
         _ => json!({"secret": "a-secret-of-the-customer's-own"}),
     };
-    let endpoints = Endpoint::register_all(&emitter, &upstream, own).await;
+    let endpoints = Endpoint::register_all(&api, &upstream, own).await;
     let mut fresh = Vec::new();
     for endpoint in &endpoints {
-        let answer = emitter.ask("POST", &format!("/webhooks/{}/rotate-secret", endpoint.webhook), "").await;
+        let answer = api.ask("POST", &format!("/webhooks/{}/rotate-secret", endpoint.webhook), "").await;
         fresh.push(answer["secret"].as_str().expect("a secret").to_owned());
     }
-    publish(&emitter, "{\"overlap\":true}").await;
+    publish(&api, "{\"overlap\":true}").await;
     let arrived = arrivals(&upstream, endpoints.len()).await;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (endpoint, fresh) in endpoints.iter().zip(&fresh) {
@@ -289,10 +289,10 @@ async fn while_secrets_overlap_the_old_and_the_new_one_verify() {
     let mut last = Vec::new();
     for endpoint in &endpoints {
         let path = format!("/webhooks/{}/rotate-secret", endpoint.webhook);
-        let answer = emitter.ask("POST", &path, "{\"overlap_seconds\":0}").await;
+        let answer = api.ask("POST", &path, "{\"overlap_seconds\":0}").await;
         last.push(answer["secret"].as_str().expect("a secret").to_owned());
     }
-    publish(&emitter, "{\"overlap\":false}").await;
+    publish(&api, "{\"overlap\":false}").await;
     let arrived = arrivals(&upstream, 2 * endpoints.len()).await;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for ((endpoint, fresh), last) in endpoints.iter().zip(&fresh).zip(&last) {

@@ -1,9 +1,9 @@
 //! What every test stands on.
 
+pub mod api;
 pub mod child;
 pub mod client;
 pub mod crowd;
-pub mod emitter;
 pub mod packages;
 pub mod sender;
 pub mod services;

@@ -1,4 +1,4 @@
-//! A sender as a child process, by the machine's clock.
+//! The sender's API, of a child process by the machine's clock.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,13 @@ use super::client::{self, Reply, Request};
 pub const TOKEN: &str = "token-of-the-test-0123456789";
 
 /// `hookward serve` with `[sender]` and a store of its own.
-pub struct Emitter {
+pub struct Api {
     pub serving: Serving,
     pub address: SocketAddr,
     _folder: TempDir,
 }
 
-impl Emitter {
+impl Api {
     /// One with this `[egress]`; `settings` is more in `[sender]`.
     pub fn start(egress: &str, settings: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
