@@ -154,6 +154,7 @@ fn check(received: &[Received], judged: impl Fn(&Received, Option<String>)) {
         let Some(command) = (receiver.start)() else { continue };
         let own = received.iter().filter(|received| receiver.libraries.contains(&received.library));
         let own: Vec<Received> = own.cloned().collect();
+        assert!(!own.is_empty(), "nothing is asked of {:?}", receiver.libraries);
         for (received, verdict) in own.iter().zip(judge(command, &own)) {
             judged(received, verdict);
         }
