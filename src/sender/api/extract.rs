@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use tokio::time::timeout;
 
@@ -134,7 +134,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     }
 }
 
-/// A body of JSON, or none at all, which is all defaults.
+/// A body of JSON, or none at all or `null`, which is all defaults.
 #[derive(Debug)]
 pub struct OptionalBody<T> {
     pub value: T,
@@ -152,6 +152,9 @@ impl<T: DeserializeOwned + Default> FromRequest<Api> for OptionalBody<T> {
         }
         if !is_json {
             return Err(Refusal::new(Code::UnsupportedMediaType, "the body's Content-Type must be application/json"));
+        }
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self { value: T::default(), bytes });
         }
         Ok(Self { value: parse(&bytes)?, bytes })
     }
@@ -173,12 +176,18 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let not_json = |error| Refusal::new(Code::Malformed, format!("the body is not JSON: {error}"));
+    // Else serde takes a list for a struct, item by item: `[null]` would be one that is all defaults.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(not_json)?;
+        return Err(Refusal::field("", "the body is not an object"));
+    }
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
     if error.classify() != Category::Data {
-        return Err(Refusal::new(Code::Malformed, format!("the body is not JSON: {error}")));
+        return Err(not_json(error));
     }
     // Read once more for the place, which costs nothing where nothing is wrong.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -289,6 +298,7 @@ mod tests {
         assert!(refusal.detail.contains("unknown field `dta`"), "{refusal}");
         assert_eq!(wrong("{\"events\": ").code, Code::Malformed);
         assert_eq!(wrong("[]x").code, Code::Malformed);
+        assert_eq!(wrong(" [[]]").code, Code::Validation);
     }
 
     #[test]
