@@ -37,7 +37,7 @@ pub struct EventType {
     pub fields: Vec<String>,
     /// Data of such an event, which a test event has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub example: Option<Value>,
 }
 
@@ -60,7 +60,7 @@ pub struct Group {
     pub name: String,
     /// What an event's data must have, by JSON pointer; without any, only events that name the group are for it.
     #[serde(rename = "match")]
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub matches: BTreeMap<String, Value>,
     /// For its endpoints that say nothing of it themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ pub struct GroupInput {
     pub name: String,
     /// What an event's data must have, by JSON pointer, for example `{"/group": "production"}`.
     #[serde(rename = "match", default)]
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub matches: BTreeMap<String, Value>,
     /// For its endpoints that say nothing of it themselves.
     #[serde(default)]
@@ -94,6 +94,7 @@ pub struct GroupInput {
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
     /// How many endpoints it may have.
+    #[schema(maximum = 1_000_000)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_webhooks: Option<u32>,
     /// The provider of endpoints that name none.
@@ -134,6 +135,9 @@ impl GroupInput {
     }
 }
 
+/// No account has more endpoints, as in `[sender] max_webhooks`.
+const MOST_WEBHOOKS: u32 = 1_000_000;
+
 impl AccountSettings {
     /// Checks them, as they were given.
     ///
@@ -142,6 +146,9 @@ impl AccountSettings {
     pub fn check(&self) -> Result<(), Refusal> {
         if let Some(provider) = &self.default_provider {
             Emitter::find(provider).map_err(|refusal| refusal.at("/default_provider"))?;
+        }
+        if self.max_webhooks.is_some_and(|most| most > MOST_WEBHOOKS) {
+            return Err(Refusal::field("/max_webhooks", format!("it is more than {MOST_WEBHOOKS}")));
         }
         check_defaults(self.retry.as_ref(), self.timeout.as_deref())
     }

@@ -20,7 +20,7 @@ pub struct EventInput {
     pub kind: String,
     /// What there is to say of it: any JSON, whose bytes are kept as they are.
     #[serde(default, alias = "payload", deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub data: Option<Box<RawValue>>,
     /// The whole body, in place of `data` and of the provider's envelope.
     #[serde(default)]
@@ -35,7 +35,7 @@ pub struct EventInput {
     pub id: Option<String>,
     /// When it happened (RFC 3339), if not now.
     #[serde(default)]
-    #[schema(example = "2026-11-22T08:00:00Z")]
+    #[schema(example = "2026-11-22T08:00:00Z", format = DateTime)]
     pub timestamp: Option<String>,
     /// The name or id of a group: its endpoints get the event, whatever they match.
     #[serde(default)]

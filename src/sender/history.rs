@@ -53,7 +53,7 @@ pub struct Delivery {
     /// How many there were, without those that failed for a reason of ours.
     pub attempts: u32,
     /// What the event said; text where it was no JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub event_data: Value,
 }
 
@@ -119,7 +119,7 @@ pub struct LoggedAttempt {
     /// False if it failed for a reason of ours, and does not count.
     pub charged: bool,
     /// What was sent and answered: URL, headers, the beginning of the answer's body. Credentials are masked.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub exchange: Option<Box<RawValue>>,
 }
 
@@ -132,7 +132,7 @@ pub struct EventView {
     /// When it was accepted.
     pub accepted_at: String,
     /// What it said; text where it was no JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub data: Value,
     pub deliveries: DeliveryCounts,
 }
@@ -193,10 +193,11 @@ pub struct Replayed {
 #[serde(deny_unknown_fields)]
 pub struct RecoverInput {
     /// Those of events from then on (RFC 3339).
-    #[schema(example = "2026-11-22T00:00:00Z")]
+    #[schema(example = "2026-11-22T00:00:00Z", format = DateTime)]
     pub since: String,
     /// Those of events before then. Default: now.
     #[serde(default)]
+    #[schema(format = DateTime)]
     pub until: Option<String>,
     /// Of these: `failed`, `expired`, `cancelled`, `skipped`. Default: failed and expired.
     #[serde(default)]
@@ -223,7 +224,7 @@ pub struct TestInput {
     pub event_type: Option<String>,
     /// The event's data.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub custom_data: Option<Value>,
 }
 

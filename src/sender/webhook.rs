@@ -49,7 +49,7 @@ pub struct WebhookInput {
     pub authorization: Option<Authorization>,
     /// What an event's data must have, by JSON pointer, for example `{"/status": "paid"}`.
     #[serde(default)]
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub filter: BTreeMap<String, Value>,
     /// When a delivery is tried again. Default: its group's, its account's or its provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ pub struct Webhook {
     pub group_id: Option<String>,
     pub headers: BTreeMap<String, String>,
     pub authorization: Option<Authorization>,
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub filter: BTreeMap<String, Value>,
     /// As it is in force.
     pub retry: Retry,

@@ -33,7 +33,7 @@ async fn list_event_types(State(api): State<Api>, caller: Caller) -> Result<Done
 
 /// Declares an event type.
 #[utoipa::path(post, path = "/event-types", tag = "event types", operation_id = "createEventType", request_body = EventType,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 201, description = "Declared", body = EventTypeAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn create_event_type(State(api): State<Api>, caller: Caller, body: Body<EventType>) -> Result<Answer, Refusal> {
@@ -91,7 +91,7 @@ async fn list_groups(State(api): State<Api>, caller: Caller) -> Result<Done<Grou
 
 /// Makes a group.
 #[utoipa::path(post, path = "/groups", tag = "groups", operation_id = "createGroup", request_body = GroupInput,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 201, description = "Made", body = GroupAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn create_group(State(api): State<Api>, caller: Caller, body: Body<GroupInput>) -> Result<Answer, Refusal> {

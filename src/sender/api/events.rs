@@ -38,8 +38,10 @@ struct ListQuery {
     #[serde(rename = "type")]
     kind: Option<String>,
     /// Only those from then on (RFC 3339).
+    #[param(format = DateTime)]
     since: Option<String>,
     /// Only those before then (RFC 3339).
+    #[param(format = DateTime)]
     until: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 250, default = 50)]
@@ -50,7 +52,7 @@ struct ListQuery {
 
 /// Tells everyone who asked what happened. Once this is answered it is on the disk, with everything that is owed of it.
 #[utoipa::path(post, path = "/events", tag = TAG, operation_id = "publishEvent", request_body = EventInput,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 202, description = "It is kept, and delivered to these", body = Published),
         (status = 200, description = "It was kept before: nothing is delivered again", body = Published),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
@@ -61,7 +63,7 @@ async fn publish(State(api): State<Api>, caller: Caller, body: Body<EventInput>)
 
 /// Tells several events in one step.
 #[utoipa::path(post, path = "/events/batch", tag = TAG, operation_id = "publishEvents", request_body = BatchInput,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 202, description = "What became of each", body = PublishedBatch),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn publish_batch(State(api): State<Api>, caller: Caller, body: Body<BatchInput>) -> Result<Answer, Refusal> {
@@ -102,7 +104,7 @@ async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) ->
 #[utoipa::path(post, path = "/events/{id}/replay", tag = TAG, operation_id = "replayEvent",
     request_body(content = Option<ReplayInput>, content_type = "application/json"),
     params(("id" = String, Path, description = "The event"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 202, description = "It is delivered again", body = Replayed),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn replay(

@@ -71,8 +71,10 @@ struct DeliveriesQuery {
     #[param(minimum = 100, maximum = 999)]
     response_status: Option<u16>,
     /// Only those from then on (RFC 3339).
+    #[param(format = DateTime)]
     since: Option<String>,
     /// Only those before then (RFC 3339).
+    #[param(format = DateTime)]
     until: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 250, default = 50)]
@@ -83,7 +85,7 @@ struct DeliveriesQuery {
 
 /// Registers a webhook. Its secret is in this answer, and in no other.
 #[utoipa::path(post, path = "/webhooks", tag = TAG, operation_id = "createWebhook", request_body = WebhookInput,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 201, description = "Registered", body = WebhookAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn create(State(api): State<Api>, caller: Caller, body: Body<WebhookInput>) -> Result<Answer, Refusal> {
@@ -192,7 +194,7 @@ async fn disable(
 #[utoipa::path(post, path = "/webhooks/{id}/rotate-secret", tag = TAG, operation_id = "rotateSecret",
     request_body(content = Option<Rotation>, content_type = "application/json"),
     params(("id" = String, Path, description = "The webhook"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 200, description = "The new secret, this once", body = SecretAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn rotate(
@@ -209,7 +211,7 @@ async fn rotate(
 #[utoipa::path(post, path = "/webhooks/{id}/test", tag = TAG, operation_id = "testWebhook",
     request_body(content = Option<TestInput>, content_type = "application/json"),
     params(("id" = String, Path, description = "The webhook"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 200, description = "What came of it: `success` says whether it was taken", body = DeliveryAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn test(
@@ -252,7 +254,7 @@ async fn deliveries(
     let filter = DeliveryFilter {
         status: query.status,
         kind: query.event_type,
-        response_status: query.response_status,
+        response_status: response_status(query.response_status)?,
         since: time("since", query.since)?,
         until: time("until", query.until)?,
         after: query.cursor.map(|text| cursor(name::delivery_id(&text))).transpose()?,
@@ -277,7 +279,7 @@ async fn delivery(
 /// Makes a delivery again: one that waits is due at once, any other gets a second one beside it.
 #[utoipa::path(post, path = "/webhooks/{id}/deliveries/{delivery_id}/resend", tag = "deliveries", operation_id = "resendDelivery",
     params(("id" = String, Path, description = "The webhook"), ("delivery_id" = String, Path, description = "The delivery"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", max_length = 255)),
+        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 202, description = "It is made again", body = Replayed),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn resend(
@@ -288,6 +290,16 @@ async fn resend(
 ) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
     api.sender.resend(account, &id, &delivery, caller.key(b"")).await
+}
+
+/// A status as `DeliveriesQuery` describes it.
+fn response_status(given: Option<u16>) -> Result<Option<u16>, Refusal> {
+    match given {
+        Some(status) if !(100..=999).contains(&status) => {
+            Err(Refusal::new(Code::Malformed, "response_status: it is not from 100 to 999"))
+        }
+        given => Ok(given),
+    }
 }
 
 /// A moment in a query.
