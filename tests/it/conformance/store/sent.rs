@@ -36,8 +36,8 @@ async fn a_log_is_narrowed_by_what_is_asked(subject: Subject) {
     assert_eq!(sent(SentFilter { states: vec![State::Dead, State::Leased], ..all() }).await, [0]);
     assert_eq!(sent(SentFilter { attempted: Some(true), ..all() }).await, [1, 0]);
     assert_eq!(sent(SentFilter { attempted: Some(false), ..all() }).await, [3, 2]);
-    assert_eq!(sent(SentFilter { reason: Some("exhausted".into()), ..all() }).await, [0]);
-    assert_eq!(sent(SentFilter { reason: Some("expired".into()), ..all() }).await, [0; 0]);
+    assert_eq!(sent(SentFilter { reasons: vec!["exhausted"], ..all() }).await, [0]);
+    assert_eq!(sent(SentFilter { reasons: vec!["expired"], ..all() }).await, [0; 0]);
     assert_eq!(sent(SentFilter { kind: Some("u".into()), ..all() }).await, [1]);
     assert_eq!(sent(SentFilter { status: Some(404), ..filter(&["a"]) }).await, [1]);
     assert_eq!(sent(SentFilter { since: Some(wall(minute(1))), until: Some(wall(minute(3))), ..all() }).await, [2, 1]);
