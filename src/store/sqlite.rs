@@ -9,11 +9,12 @@ mod settle;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, Result, Row, params};
+use tokio::sync::OnceCell;
 
 use super::directory::TALLIES_KEPT;
 use super::{
@@ -31,8 +32,8 @@ type Answer<T> = std::result::Result<T, StoreError>;
 #[derive(Debug)]
 pub struct SqliteStore {
     database: Arc<Sqlite>,
-    /// True until somebody wants to deliver: whatever is leased then was leased by a process that is gone.
-    fresh: AtomicBool,
+    /// Set once the leases have ended that were there at first, whose process is gone. Whoever leases waits for it.
+    leases_ended: OnceCell<()>,
     /// Which part of the dedup keys is swept next.
     slice: AtomicU8,
 }
@@ -40,7 +41,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// The store in `database`, which nobody else has.
     pub fn new(database: Arc<Sqlite>) -> Self {
-        Self { database, fresh: AtomicBool::new(true), slice: AtomicU8::new(0) }
+        Self { database, leases_ended: OnceCell::new(), slice: AtomicU8::new(0) }
     }
 
     pub(super) async fn keep(&self, batch: Batch) -> Answer<BatchOutcome> {
@@ -115,14 +116,8 @@ impl SqliteStore {
     }
 
     async fn end_leases_of_the_dead(&self) -> Answer<()> {
-        if !self.fresh.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let ended = self.database.write(Durability::Process, end_all_leases).await;
-        if ended.is_err() {
-            self.fresh.store(true, Ordering::Relaxed);
-        }
-        ended.map(|_| ())
+        let end = async || self.database.write(Durability::Process, end_all_leases).await.map(|_| ());
+        self.leases_ended.get_or_try_init(end).await.map(|_| ())
     }
 
     pub(super) async fn settle(&self, settlement: Settlement) -> Answer<bool> {
