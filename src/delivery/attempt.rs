@@ -15,7 +15,7 @@ use super::health::Sign;
 use super::signing::whole_url;
 use super::transcript::Sent;
 use crate::clock::UnixMillis;
-use crate::egress::ExchangeError;
+use crate::egress::{ExchangeError, Refused};
 use crate::store::{Attempt, Leased, Settlement, Verdict};
 use crate::telemetry::metrics::AttemptOutcome;
 
@@ -282,7 +282,12 @@ fn tell(destination: &Destination, delivery: &Leased, attempt: &Attempt, number:
     }
 }
 
+/// What went wrong, as whoever owns the destination may read it.
 fn said(error: &ExchangeError) -> String {
+    // Which address a name comes to in here is not for strangers: it would map the network from inside.
+    if let ExchangeError::Refused { why: Refused::Address { .. }, .. } = error {
+        return format!("{error}: it comes to an address that is not public, and [egress] allow does not name it");
+    }
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
