@@ -88,7 +88,8 @@ impl Sender {
         metrics: Arc<SenderMetrics>,
     ) -> Self {
         let vault = Arc::new(vault);
-        let directory = Directory::new(Arc::clone(&store), Arc::clone(&deliveries), Arc::clone(&vault), builder);
+        let (kept, owed, sealed) = (Arc::clone(&store), Arc::clone(&deliveries), Arc::clone(&vault));
+        let directory = Directory::new(kept, owed, sealed, builder, clock.clone());
         Self { store, deliveries, directory, vault, settings, operations, clock, metrics }
     }
 
@@ -97,6 +98,7 @@ impl Sender {
     /// # Errors
     /// If it cannot be asked, or was sealed with another key.
     pub async fn open(&self) -> Result<(), Refusal> {
-        self.directory.refresh().await
+        self.directory.refresh().await?;
+        self.directory.seal_anew().await
     }
 }

@@ -10,13 +10,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
-use tracing::error;
+use tracing::{error, info};
 
 use super::catalogue::{AccountSettings, EventType, Group};
 use super::destination::{Builder, Known};
 use super::endpoint::Endpoint;
 use super::refusal::{Code, Refusal};
 use super::vault::Vault;
+use crate::clock::Clock;
 use crate::delivery::Deliveries;
 use crate::store::{Change, Changed, Record, RecordKind, Replayed, Store};
 
@@ -30,6 +31,7 @@ pub struct Directory {
     deliveries: Arc<Deliveries>,
     vault: Arc<Vault>,
     builder: Builder,
+    clock: Clock,
     copy: RwLock<Copy>,
     /// Held while the copy is brought up to date.
     refreshing: Mutex<()>,
@@ -89,12 +91,19 @@ impl Account {
 
 impl Directory {
     /// The directory of `store`, of which nothing is known yet.
-    pub fn new(store: Arc<Store>, deliveries: Arc<Deliveries>, vault: Arc<Vault>, builder: Builder) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        deliveries: Arc<Deliveries>,
+        vault: Arc<Vault>,
+        builder: Builder,
+        clock: Clock,
+    ) -> Self {
         Self {
             store,
             deliveries,
             vault,
             builder,
+            clock,
             copy: RwLock::default(),
             refreshing: Mutex::default(),
             changing: Mutex::default(),
@@ -163,6 +172,35 @@ impl Directory {
             }
         }
         Err(Refusal::new(Code::StoreUnavailable, "too many changes at once: try again"))
+    }
+
+    /// Seals with the current key what a former one sealed, so that the former can be taken away. Where several nodes
+    /// share a store, all of them must know the new key before one has it first.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub async fn seal_anew(&self) -> Result<(), Refusal> {
+        let all = self.store.records(0).await?.changed;
+        let is_old = |record: &&Record| record.kind == RecordKind::Endpoint && self.is_outdated(record);
+        let old: Vec<Arc<str>> = all.iter().filter(is_old).map(|record| Arc::clone(&record.id)).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let decided = self.change(|copy| {
+            let known = old.iter().filter_map(|id| copy.endpoint(id));
+            let again = |known: &Arc<Known>| {
+                let account = known.endpoint.account.as_str().into();
+                self.record(RecordKind::Endpoint, &account, &known.id, &known.endpoint)
+            };
+            Ok((Change { records: known.map(again).collect(), ..Change::new(0, self.clock.millis()) }, ()))
+        });
+        decided.await?;
+        info!(endpoints = old.len(), "Endpoints are sealed with the current key");
+        Ok(())
+    }
+
+    fn is_outdated(&self, record: &Record) -> bool {
+        record.document.as_ref().is_some_and(|sealed| self.vault.is_outdated(sealed))
     }
 
     /// A document as it is kept.
