@@ -269,6 +269,11 @@ impl Retry {
             }
             _ => standard.window,
         };
+        if window.is_some_and(|window| window > MOST_WINDOW) {
+            let text =
+                format!("it is longer than {}, for which a delivery is tried at most", format_duration(MOST_WINDOW));
+            return Err(("window", text));
+        }
         let window = window.unwrap_or(own).min(MOST_WINDOW);
         Ok(Schedule { waits, window, jitter })
     }
@@ -327,6 +332,7 @@ mod tests {
             ("{\"delays\": [\"soon\"]}", "delays"),
             ("{\"jitter\": 1.5}", "jitter"),
             ("{\"window\": \"0s\"}", "window"),
+            ("{\"window\": \"31d\"}", "window"),
             ("{\"factor\": 0.5}", "factor"),
             ("{\"initial\": \"2h\", \"max\": \"1h\"}", "max"),
         ] {

@@ -68,7 +68,7 @@ impl Sender {
             let status = if event.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok(Answer::new(status, &Published { success: true, event }))
         };
-        self.keep(account, vec![draft], key, answer).await
+        self.keep(account, vec![draft], key, |_| String::new(), answer).await
     }
 
     /// Tells several events, all of them or none.
@@ -87,7 +87,7 @@ impl Sender {
         let drafts = inputs
             .into_iter()
             .enumerate()
-            .map(|(at, input)| self.draft(input, key, at).map_err(|refusal| refusal.within(&format!("/events/{at}"))));
+            .map(|(at, input)| self.draft(input, key, at).map_err(|refusal| refusal.within(&in_batch(at))));
         let drafts = drafts.collect::<Result<Vec<_>, _>>()?;
         let answer = |events: Vec<Result<PublishedEvent, Refusal>>| {
             let success = events.iter().all(Result::is_ok);
@@ -98,7 +98,7 @@ impl Sender {
             let events = events.into_iter().map(item).collect();
             Ok(Answer::new(StatusCode::ACCEPTED, &PublishedBatch { success, events }))
         };
-        self.keep(account, drafts, key, answer).await
+        self.keep(account, drafts, key, in_batch, answer).await
     }
 
     fn draft(&self, input: EventInput, key: Option<RequestKey>, at: usize) -> Result<Draft, Refusal> {
@@ -123,10 +123,11 @@ impl Sender {
         account: &Arc<str>,
         drafts: Vec<Draft>,
         key: Option<RequestKey>,
+        place: fn(usize) -> String,
         answer: impl Fn(Vec<Result<PublishedEvent, Refusal>>) -> Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
         for _ in 0..TRIES {
-            let (version, fanouts) = self.fan_out_all(account, &drafts)?;
+            let (version, fanouts) = self.fan_out_all(account, &drafts, place)?;
             let shown: Vec<PublishedEvent> =
                 drafts.iter().zip(&fanouts).map(|(draft, fanout)| published(&draft.event, fanout)).collect();
             // As it is if all of them are new. Where one is not, the store keeps no answer: it comes out the same again.
@@ -163,8 +164,14 @@ impl Sender {
         Err(Refusal::new(Code::StoreUnavailable, "endpoints change too quickly: try again"))
     }
 
-    /// Who gets each of them, and by which version of the directory that was decided.
-    fn fan_out_all(&self, account: &Arc<str>, drafts: &[Draft]) -> Result<(i64, Vec<Fanout>), Refusal> {
+    /// Who gets each of them, and by which version of the directory that was decided. `place` says where each stands in
+    /// the body.
+    fn fan_out_all(
+        &self,
+        account: &Arc<str>,
+        drafts: &[Draft],
+        place: fn(usize) -> String,
+    ) -> Result<(i64, Vec<Fanout>), Refusal> {
         let copy = self.directory.read();
         let known = copy.account(account);
         let strict = known.settings.strict_event_types.unwrap_or(self.settings.strict_event_types);
@@ -178,10 +185,7 @@ impl Sender {
             } else {
                 fan_out(&draft.event, account, known, draft.now)
             };
-            fanouts.push(told.map_err(|refusal| match drafts.len() {
-                1 => refusal,
-                _ => refusal.within(&format!("/events/{at}")),
-            })?);
+            fanouts.push(told.map_err(|refusal| refusal.within(&place(at)))?);
         }
         Ok((copy.version, fanouts))
     }
@@ -206,6 +210,11 @@ impl Sender {
         let key = KeyMaker::shared().key(&[b"emitted", account.as_bytes(), event.id.as_bytes()]);
         Remember { keys: ClaimKeys { key, guard: None, fingerprint: fingerprint(event) }, ttl: self.settings.retention }
     }
+}
+
+/// Where an event stands in a batch.
+fn in_batch(at: usize) -> String {
+    format!("/events/{at}")
 }
 
 fn outcome_of(accepted: Accepted) -> PublishOutcome {

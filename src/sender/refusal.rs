@@ -127,13 +127,13 @@ impl Refusal {
         }
     }
 
-    /// The same under `prefix`: of one part of a larger body.
+    /// The same under `prefix`: of one part of a larger body; an empty one is the whole.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
         for error in &mut self.errors {
             error.pointer.insert_str(0, prefix);
         }
-        if !self.errors.is_empty() {
+        if !self.errors.is_empty() && !prefix.is_empty() {
             let shown = prefix.trim_start_matches('/').replace('/', ".");
             self.detail = format!("{shown}.{}", self.detail);
         }
@@ -153,6 +153,23 @@ impl Refusal {
             errors: self.errors.clone(),
         }
     }
+}
+
+/// Where something stands that serde does not take.
+pub fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        let text = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&text);
+    }
+    pointer
 }
 
 impl From<StoreError> for Refusal {

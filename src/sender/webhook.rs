@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::endpoint::{Authorization, Endpoint, MASK, Ordering, RateLimit, Retry, Settings, Status, Tls};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, pointer};
 use crate::clock::UnixMillis;
 use crate::store::{Failing, Tally};
 
@@ -194,31 +194,42 @@ impl WebhookInput {
     pub fn patched(&self, patch: &Value) -> Result<Self, Refusal> {
         let mut whole = serde_json::to_value(self).expect("a plain struct");
         merge(&mut whole, patch);
-        serde_json::from_value(whole).map_err(|error| Refusal::field("", error.to_string()))
+        serde_path_to_error::deserialize(whole)
+            .map_err(|error| Refusal::field(pointer(error.path()), error.inner().to_string()))
     }
 
     /// The settings, with what is absent as `provider` says, and what is masked as it was in `old`.
-    pub fn into_settings(self, provider: &str, old: Option<&Settings>) -> Settings {
+    ///
+    /// # Errors
+    /// If something is masked that was not there.
+    pub fn into_settings(self, provider: &str, old: Option<&Settings>) -> Result<Settings, Refusal> {
+        let nothing = |pointer: String| {
+            Refusal::field(
+                pointer,
+                format!("\"{MASK}\" stands for what is here already, and there is nothing: write it out"),
+            )
+        };
         let mut headers = self.headers;
         for (name, value) in &mut headers {
-            if value == MASK
-                && let Some(known) = old.and_then(|old| old.headers.get(name))
-            {
-                value.clone_from(known);
+            if value == MASK {
+                let known = old.and_then(|old| old.headers.get(name));
+                value.clone_from(known.ok_or_else(|| nothing(format!("/headers/{name}")))?);
             }
         }
         let known = old.and_then(|old| old.authorization.as_ref());
         let authorization = match (self.authorization, known) {
             (Some(given), Some(known)) if given == known.masked() => Some(known.clone()),
+            (Some(given), _) if given.is_masked() => return Err(nothing("/authorization".into())),
             (given, _) => given,
         };
         let mut tls = self.tls;
         if let Some(tls) = &mut tls
             && tls.key.as_deref() == Some(MASK)
         {
-            tls.key = old.and_then(|old| old.tls.as_ref()?.key.clone());
+            let known = old.and_then(|old| old.tls.as_ref()?.key.clone());
+            tls.key = Some(known.ok_or_else(|| nothing("/tls/key".into()))?);
         }
-        Settings {
+        Ok(Settings {
             url: self.url,
             events: self.events,
             description: self.description,
@@ -237,7 +248,7 @@ impl WebhookInput {
             disable_after: self.disable_after,
             tls,
             metadata: self.metadata,
-        }
+        })
     }
 }
 
@@ -316,6 +327,15 @@ impl Webhook {
 }
 
 impl Authorization {
+    /// True if the mask stands where its secret would.
+    fn is_masked(&self) -> bool {
+        let (Self::Bearer { token: secret }
+        | Self::Basic { password: secret, .. }
+        | Self::Splunk { token: secret }
+        | Self::Custom { value: secret }) = self;
+        secret == MASK
+    }
+
     fn masked(&self) -> Self {
         let mask = || MASK.to_owned();
         match self {
@@ -396,8 +416,8 @@ mod tests {
             serde_json::from_value::<WebhookInput>(json!({"url": "https://a.example/", "headers": headers}))
                 .expect("one")
         };
-        let old = input(json!({"x-key": "secret"})).into_settings("p", None);
-        let new = input(json!({"x-key": MASK, "x-new": "n"})).into_settings("p", Some(&old));
+        let old = input(json!({"x-key": "secret"})).into_settings("p", None).expect("settings");
+        let new = input(json!({"x-key": MASK, "x-new": "n"})).into_settings("p", Some(&old)).expect("settings");
         assert_eq!(new.headers["x-key"], "secret");
         assert_eq!(new.headers["x-new"], "n");
     }

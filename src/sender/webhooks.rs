@@ -14,7 +14,7 @@ use super::destination::{Emitter, Known};
 use super::directory::{Account, Copy, Outcome};
 use super::endpoint::{Endpoint, Ordering, Settings, TimedSecret};
 use super::refusal::{Code, Refusal};
-use super::webhook::{Numbers, Webhook, WebhookInput};
+use super::webhook::{Numbers, Webhook, WebhookInput, masked};
 use super::{Sender, name};
 use crate::clock::UnixMillis;
 use crate::store::{Change, Health, Record, RecordKind, day_of};
@@ -116,7 +116,7 @@ impl Sender {
         let id = name::new_id(name::WEBHOOK, now);
         let given = input.secret.clone();
         let provider = self.provider_of(account);
-        let settings = input.into_settings(&provider, None);
+        let settings = input.into_settings(&provider, None)?;
         let secret = self.new_secret(&settings, given)?;
         let endpoint = Endpoint {
             id,
@@ -218,16 +218,17 @@ impl Sender {
         let provider = self.provider_of(account);
         // Looked at before the change, since it may take a while to ask for a name.
         let known = self.known_now(account, id).await?;
-        let wanted = input(&known.endpoint.settings)?.into_settings(&provider, Some(&known.endpoint.settings));
+        let wanted = input(&known.endpoint.settings)?.into_settings(&provider, Some(&known.endpoint.settings))?;
         self.directory.builder().check_address(&wanted).await?;
         self.update(account, id, |endpoint| {
             let input = input(&endpoint.settings)?;
             if let Some(secret) = &input.secret
-                && secret != &endpoint.secrets[0].secret
+                && *secret != endpoint.secrets[0].secret
+                && *secret != masked(&endpoint.secrets[0].secret)
             {
                 return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
             }
-            let settings = input.into_settings(&provider, Some(&endpoint.settings));
+            let settings = input.into_settings(&provider, Some(&endpoint.settings))?;
             if settings.url != wanted.url {
                 return Err(Refusal::new(Code::Conflict, "somebody else has just changed it: try again"));
             }
@@ -369,17 +370,13 @@ impl Sender {
             endpoint.updated_at = now.0;
             self.directory.builder().check(&endpoint, copy.account(account))?;
             let (was, is) = (known.endpoint.is_active(), endpoint.is_active());
+            let fifo = |endpoint: &Endpoint| endpoint.settings.ordering == Ordering::Fifo;
+            let order =
+                if fifo(&endpoint) && !fifo(&known.endpoint) { vec![Arc::clone(&known.id)] } else { Vec::new() };
             let cancel = if is { Vec::new() } else { vec![(Arc::clone(&known.id), "disabled")] };
             let health = if is && !was { vec![(Arc::clone(&known.id), Health::Cleared)] } else { Vec::new() };
-            let is_ordered = |endpoint: &Endpoint| endpoint.settings.ordering == Ordering::Fifo;
-            let order = (is_ordered(&endpoint) && !is_ordered(&known.endpoint)).then(|| Arc::clone(&known.id));
-            let change = Change {
-                records: vec![self.endpoint_record(&endpoint)],
-                cancel,
-                order: order.into_iter().collect(),
-                health,
-                ..self.no_change()
-            };
+            let records = vec![self.endpoint_record(&endpoint)];
+            let change = Change { records, cancel, order, health, ..self.no_change() };
             Ok((change, ()))
         });
         decided.await.map(|_| ())

@@ -16,7 +16,7 @@ use super::Api;
 use crate::access::{Denied, Permission, Token};
 use crate::sender::answer::RequestKey;
 use crate::sender::name::{self, DEFAULT_ACCOUNT};
-use crate::sender::refusal::{Code, Refusal};
+use crate::sender::refusal::{Code, Refusal, pointer};
 
 const ACCOUNT: HeaderName = HeaderName::from_static("hookward-account");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -195,22 +195,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         Ok(value) => Ok(value),
         Err(error) => Err(Refusal::field(pointer(error.path()), plain(error.inner()))),
     }
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path {
-        let text = match segment {
-            Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            Segment::Enum { variant } => variant.clone(),
-            Segment::Unknown => continue,
-        };
-        pointer.push('/');
-        pointer.push_str(&text);
-    }
-    pointer
 }
 
 /// The error without serde's line and column, which the pointer replaces.
