@@ -10,7 +10,7 @@ use super::destination::Known;
 use super::directory::Account;
 use super::endpoint::Ordering;
 use super::event::{Content, Event, SkipReason, Suppressed};
-use super::refusal::{Code, Refusal};
+use super::refusal::Refusal;
 use crate::clock::UnixMillis;
 use crate::signature::emission::{Envelope, EventFacts};
 use crate::store::{Begin, Id, Message, Owed, Trigger};
@@ -44,10 +44,9 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
         } else {
             None
         };
-        let (variant, begin) = match reason {
-            None => (bodies.variant(event, known), Begin::Due),
-            Some(reason) => (0, Begin::Skipped(reason.as_str())),
-        };
+        // One that is skipped can be recovered, or tried out, and then has its provider's body like any other.
+        let variant = bodies.variant(event, known);
+        let begin = reason.map_or(Begin::Due, |reason| Begin::Skipped(reason.as_str()));
         owed.push(Owed {
             id: Id::new(now),
             destination: Arc::clone(&id),
@@ -174,36 +173,61 @@ fn facts<'a>(event: &'a Event, account: &'a str, endpoint: &'a str, data: &'a st
 }
 
 /// The body that an event which is kept has for one more endpoint. `None` if that is its own.
-///
-/// # Errors
-/// If what is kept of it is not what this program wrote.
-pub fn another_body(event: &crate::store::SentEvent, account: &str, known: &Known) -> Result<Option<Bytes>, Refusal> {
-    if known.emitter.has_standard_body || !is_json(&event.headers) {
-        return Ok(None);
+pub fn another_body(event: &crate::store::SentEvent, account: &str, known: &Known) -> Option<Bytes> {
+    if known.emitter.has_standard_body {
+        return None;
     }
-    let unreadable = || Refusal::new(Code::Failed, "what is kept of the event cannot be read");
-    let Some(data) = data_of(&event.body) else { return Err(unreadable()) };
+    let told = standard(&event.kind, &event.body)?;
     let facts = EventFacts {
         id: &event.event_id,
         kind: &event.kind,
-        timestamp: event.accepted_at,
-        data: data.as_bytes(),
+        timestamp: told.at,
+        data: told.data.as_bytes(),
         account,
         endpoint: &known.id,
     };
-    Ok(Some(known.emitter.emission.envelope.render(&facts).into()))
+    Some(known.emitter.emission.envelope.render(&facts).into())
 }
 
-fn is_json(headers: &[u8]) -> bool {
-    headers.starts_with(b"content-type: application/json\r\n")
+/// What the standard envelope says of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    pub at: UnixMillis,
+    /// Byte for byte.
+    pub data: &'a str,
 }
 
-/// The data in the standard envelope, byte for byte.
-pub fn data_of(body: &[u8]) -> Option<&str> {
+/// Reads an event's own body. `None` for a raw one, which is a whole body and no envelope.
+pub fn standard<'a>(kind: &str, body: &'a [u8]) -> Option<Told<'a>> {
     #[derive(serde::Deserialize)]
     struct Standard<'a> {
+        timestamp: &'a str,
         #[serde(borrow)]
         data: &'a serde_json::value::RawValue,
     }
-    serde_json::from_slice::<Standard<'_>>(body).ok().map(|standard| standard.data.get())
+    // As we write it. Others have a type, a time and data too, but not like this.
+    if !body.starts_with(format!("{{\"type\":\"{kind}\",\"timestamp\":\"").as_bytes()) {
+        return None;
+    }
+    let Standard { timestamp, data } = serde_json::from_slice(body).ok()?;
+    Some(Told { at: timestamp.parse().ok()?, data: data.get() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_envelope_is_told_from_a_raw_body() {
+        let at = UnixMillis(1_760_000_000_123);
+        let data = "{ \"z\":1.0 }";
+        let facts =
+            EventFacts { id: "e", kind: "a.b", timestamp: at, data: data.as_bytes(), account: "", endpoint: "" };
+        let body = Envelope::default().render(&facts);
+        assert_eq!(standard("a.b", &body), Some(Told { at, data }));
+        assert_eq!(standard("a", &body), None);
+        for raw in ["{\"data\":1}", "{\"type\":\"a\",\"timestamp\":\"now\",\"data\":1}", "<a/>", ""] {
+            assert_eq!(standard("a", raw.as_bytes()), None, "{raw}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::Sender;
 use super::answer::{Answer, RequestKey};
 use super::destination::Known;
 use super::endpoint::Ordering;
-use super::fanout::{another_body, data_of};
+use super::fanout::{another_body, standard};
 use super::name;
 use super::refusal::{Code, Refusal};
 use crate::clock::UnixMillis;
@@ -23,6 +23,10 @@ use crate::store::{
 
 /// So many deliveries are recovered in one step.
 const RECOVER_STEP: u32 = 500;
+
+/// Why a delivery is dead that failed, or expired.
+const FAILED: [&str; 2] = ["exhausted", "gone"];
+const EXPIRED: [&str; 1] = ["expired"];
 
 /// No more deliveries are recovered at once.
 const RECOVER_MOST: usize = 10_000;
@@ -387,7 +391,7 @@ impl Sender {
             if owed.iter().any(|(_, owed)| owed.destination == known.id) {
                 continue;
             }
-            let variant = match had.iter().find(|row| row.endpoint == *known.id && row.state != State::Skipped) {
+            let variant = match had.iter().find(|row| row.endpoint == *known.id) {
                 Some(row) => row.variant,
                 None => self.variant_for(&event, account, &known, &had).await?,
             };
@@ -406,7 +410,7 @@ impl Sender {
         known: &Known,
         had: &[SentRow],
     ) -> Result<u16, Refusal> {
-        let Some(body) = another_body(event, account, known)? else { return Ok(0) };
+        let Some(body) = another_body(event, account, known) else { return Ok(0) };
         if let Some(row) = had.iter().find(|row| row.body == body) {
             return Ok(row.variant);
         }
@@ -427,14 +431,14 @@ impl Sender {
             .until
             .as_deref()
             .map_or(Ok(now.after(std::time::Duration::from_millis(1))), |text| time("/until", text))?;
-        let states = match &input.states {
-            None => vec![State::Dead],
-            Some(words) => words.iter().enumerate().map(recoverable).collect::<Result<Vec<_>, _>>()?,
+        let asked = match &input.states {
+            None => (vec![State::Dead], Vec::new()),
+            Some(words) => recoverable(words)?,
         };
         let known = self.active(account, id).await?;
         let (mut matched, mut after) = (0, None);
         loop {
-            let found = self.store.unrecovered(&known.id, states.clone(), since, until, after, RECOVER_STEP).await?;
+            let found = self.store.unrecovered(&known.id, asked.clone(), since, until, after, RECOVER_STEP).await?;
             after = found.last().map(|(delivery, ..)| *delivery);
             let more = found.len() == RECOVER_STEP as usize;
             let mut seen = std::collections::HashSet::new();
@@ -481,6 +485,22 @@ impl Sender {
         }
     }
 
+    /// What came of a request; where it was refused, what was answered to the same request before: once it was done, it
+    /// may be in its own way.
+    ///
+    /// # Errors
+    /// If it was refused, and was not answered before.
+    pub async fn or_before(
+        &self,
+        outcome: Result<Answer, Refusal>,
+        key: Option<RequestKey>,
+    ) -> Result<Answer, Refusal> {
+        match outcome {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => self.kept_answer(key).await?.ok_or(refusal),
+        }
+    }
+
     /// What was answered before to the request of this key.
     ///
     /// # Errors
@@ -501,16 +521,24 @@ fn again(known: &Known, variant: u16, trigger: Trigger, now: UnixMillis) -> Owed
     Owed { id: Id::new(now), destination: Arc::clone(&known.id), variant, ordered, trigger, begin: Begin::Due }
 }
 
-fn recoverable((at, word): (usize, &DeliveryStatus)) -> Result<State, Refusal> {
-    match word {
-        DeliveryStatus::Failed | DeliveryStatus::Expired => Ok(State::Dead),
-        DeliveryStatus::Cancelled => Ok(State::Cancelled),
-        DeliveryStatus::Skipped => Ok(State::Skipped),
-        DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Success => Err(Refusal::field(
-            format!("/states/{at}"),
-            "only failed, expired, cancelled and skipped ones are recovered",
-        )),
+/// States, and of dead deliveries the reasons.
+fn recoverable(words: &[DeliveryStatus]) -> Result<(Vec<State>, Vec<&'static str>), Refusal> {
+    let (mut states, mut reasons) = (Vec::new(), Vec::new());
+    for (at, word) in words.iter().enumerate() {
+        let (state, why) = match word {
+            DeliveryStatus::Failed => (State::Dead, &FAILED[..]),
+            DeliveryStatus::Expired => (State::Dead, &EXPIRED[..]),
+            DeliveryStatus::Cancelled => (State::Cancelled, &[][..]),
+            DeliveryStatus::Skipped => (State::Skipped, &[][..]),
+            DeliveryStatus::Pending | DeliveryStatus::Retrying | DeliveryStatus::Success => {
+                let text = "only failed, expired, cancelled and skipped ones are recovered";
+                return Err(Refusal::field(format!("/states/{at}"), text));
+            }
+        };
+        states.push(state);
+        reasons.extend_from_slice(why);
     }
+    Ok((states, reasons))
 }
 
 impl Delivery {
@@ -533,7 +561,7 @@ impl Delivery {
             response_time_ms: last.map(|last| last.duration_ms),
             error: last.and_then(|last| last.error.clone()),
             attempts: row.attempts,
-            event_data: shown(&row.event_body),
+            event_data: shown(&row.kind, &row.event_body),
         }
     }
 }
@@ -559,8 +587,8 @@ impl DeliveryFilter {
             Some(DeliveryStatus::Pending) => (vec![State::Waiting, State::Leased], Some(false), vec![]),
             Some(DeliveryStatus::Retrying) => (vec![State::Waiting, State::Leased], Some(true), vec![]),
             Some(DeliveryStatus::Success) => (vec![State::Delivered], None, vec![]),
-            Some(DeliveryStatus::Failed) => (vec![State::Dead], None, vec!["exhausted", "gone"]),
-            Some(DeliveryStatus::Expired) => (vec![State::Dead], None, vec!["expired"]),
+            Some(DeliveryStatus::Failed) => (vec![State::Dead], None, FAILED.to_vec()),
+            Some(DeliveryStatus::Expired) => (vec![State::Dead], None, EXPIRED.to_vec()),
             Some(DeliveryStatus::Cancelled) => (vec![State::Cancelled], None, vec![]),
             Some(DeliveryStatus::Skipped) => (vec![State::Skipped], None, vec![]),
         };
@@ -610,15 +638,15 @@ impl EventView {
             id: event.event_id.clone(),
             kind: event.kind.clone(),
             accepted_at: event.accepted_at.to_string(),
-            data: shown(&event.body),
+            data: shown(&event.kind, &event.body),
             deliveries: counts,
         }
     }
 }
 
 /// What an event said: the data in its envelope, else its whole body.
-fn shown(body: &[u8]) -> Value {
-    match data_of(body).and_then(|data| serde_json::from_str(data).ok()) {
+fn shown(kind: &str, body: &[u8]) -> Value {
+    match standard(kind, body).and_then(|told| serde_json::from_str(told.data).ok()) {
         Some(data) => data,
         None => serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into())),
     }

@@ -27,6 +27,11 @@ pub fn delivery_id(text: &str) -> Option<Id> {
     text.strip_prefix(DELIVERY)?.parse().ok()
 }
 
+/// True if this could be a webhook's id.
+pub fn is_webhook_id(text: &str) -> bool {
+    text.strip_prefix(WEBHOOK).is_some_and(|id| id.parse::<Id>().is_ok())
+}
+
 /// As customers see it.
 pub fn of_delivery(id: Id) -> String {
     format!("{DELIVERY}{id}")

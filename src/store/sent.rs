@@ -39,6 +39,8 @@ pub struct SentFilter {
 pub(super) struct Unrecovered {
     pub endpoint: String,
     pub states: Vec<State>,
+    /// Of dead ones only those; all if there is none.
+    pub reasons: Vec<&'static str>,
     pub since: UnixMillis,
     pub until: UnixMillis,
     pub after: Option<Id>,
@@ -180,7 +182,7 @@ impl Store {
         }
     }
 
-    /// Deliveries to `endpoint` in these states, first owed from `since` to before `until`, whose event it was not owed
+    /// Deliveries to `endpoint` in these states, dead ones for one of these reasons where there are any, first owed from `since` to before `until`, whose event it was not owed
     /// again with a better end: delivery, event and variant, in the order of ids, after `after`. Of several for one
     /// event the last.
     ///
@@ -189,13 +191,13 @@ impl Store {
     pub async fn unrecovered(
         &self,
         endpoint: &str,
-        states: Vec<State>,
+        (states, reasons): (Vec<State>, Vec<&'static str>),
         since: UnixMillis,
         until: UnixMillis,
         after: Option<Id>,
         limit: u32,
     ) -> Result<Vec<(Id, Id, u16)>, StoreError> {
-        let asked = Unrecovered { endpoint: endpoint.to_owned(), states, since, until, after, limit };
+        let asked = Unrecovered { endpoint: endpoint.to_owned(), states, reasons, since, until, after, limit };
         match self {
             Self::Sqlite(store) => store.unrecovered(asked).await,
             Self::Postgres(store) => store.unrecovered(asked).await,

@@ -38,7 +38,9 @@ async fn list_event_types(State(api): State<Api>, caller: Caller) -> Result<Done
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn create_event_type(State(api): State<Api>, caller: Caller, body: Body<EventType>) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
-    api.sender.create_event_type(account, body.value, caller.key(&body.bytes)).await
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.create_event_type(account, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Shows an event type.
@@ -96,7 +98,9 @@ async fn list_groups(State(api): State<Api>, caller: Caller) -> Result<Done<Grou
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn create_group(State(api): State<Api>, caller: Caller, body: Body<GroupInput>) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
-    api.sender.create_group(account, body.value, caller.key(&body.bytes)).await
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.create_group(account, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Shows a group.

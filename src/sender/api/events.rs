@@ -58,7 +58,9 @@ struct ListQuery {
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn publish(State(api): State<Api>, caller: Caller, body: Body<EventInput>) -> Result<Answer, Refusal> {
     let account = caller.may(Publish)?;
-    api.sender.publish(account, body.value, caller.key(&body.bytes)).await
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.publish(account, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Tells several events in one step.
@@ -68,7 +70,9 @@ async fn publish(State(api): State<Api>, caller: Caller, body: Body<EventInput>)
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn publish_batch(State(api): State<Api>, caller: Caller, body: Body<BatchInput>) -> Result<Answer, Refusal> {
     let account = caller.may(Publish)?;
-    api.sender.publish_batch(account, body.value.events, caller.key(&body.bytes)).await
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.publish_batch(account, body.value.events, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Lists events, the latest first.
@@ -114,5 +118,7 @@ async fn replay(
     body: OptionalBody<ReplayInput>,
 ) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
-    api.sender.replay(account, &id, body.value, caller.key(&body.bytes)).await
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.replay(account, &id, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }

@@ -91,7 +91,8 @@ struct DeliveriesQuery {
 async fn create(State(api): State<Api>, caller: Caller, body: Body<WebhookInput>) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
     let key = caller.key(&body.bytes);
-    api.sender.create_webhook(account, body.value, key).await
+    let outcome = api.sender.create_webhook(account, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Lists webhooks, the oldest first.
@@ -109,7 +110,7 @@ async fn list(
         event: query.event,
         group: query.group_id,
         text: query.q,
-        after: query.cursor,
+        after: query.cursor.map(|text| cursor(name::is_webhook_id(&text).then_some(text))).transpose()?,
         limit: limit(query.limit)? as usize,
     };
     api.sender.webhooks(account, filter).await.map(Done)
@@ -204,7 +205,9 @@ async fn rotate(
     body: OptionalBody<Rotation>,
 ) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
-    api.sender.rotate_secret(account, &id, body.value, caller.key(&body.bytes)).await
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.rotate_secret(account, &id, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Makes one attempt at a test event, now.
@@ -289,7 +292,9 @@ async fn resend(
     _: NoBody,
 ) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
-    api.sender.resend(account, &id, &delivery, caller.key(b"")).await
+    let key = caller.key(b"");
+    let outcome = api.sender.resend(account, &id, &delivery, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// A status as `DeliveriesQuery` describes it.

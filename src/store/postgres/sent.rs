@@ -81,6 +81,7 @@ const DELIVERIES: &str =
 const UNRECOVERED: &str = "
     SELECT d.id, d.event, d.variant FROM deliveries d
     WHERE d.kind IS NOT NULL AND d.destination = $1 AND d.state = ANY ($2) AND d.id >= $3 AND d.id < $4 AND d.id > $5
+        AND (d.state <> 3 OR $7::text[] IS NULL OR d.reason = ANY ($7))
         AND NOT EXISTS (
             SELECT 1 FROM deliveries later WHERE later.event = d.event AND later.destination = d.destination
                 AND later.id > d.id AND (later.state IN (0, 1, 2) OR (later.id < $4 AND later.state = ANY ($2)))
@@ -248,7 +249,8 @@ async fn unrecovered(connection: &mut Connection, asked: Unrecovered) -> Result<
     let after = asked.after.unwrap_or(Id([0; 16]));
     let (low, high, after, limit) = (&low[..], &high[..], &after.0[..], i64::from(asked.limit));
     let statement = connection.prepared(UNRECOVERED).await?;
-    let given: [&(dyn ToSql + Sync); 6] = [&asked.endpoint, &states, &low, &high, &after, &limit];
+    let reasons = (!asked.reasons.is_empty()).then_some(&asked.reasons);
+    let given: [&(dyn ToSql + Sync); 7] = [&asked.endpoint, &states, &low, &high, &after, &limit, &reasons];
     let rows = connection.client.query(&statement, &given).await?;
     Ok(rows.iter().map(|row| (id(row, 0), id(row, 1), row.get::<_, i32>(2).try_into().unwrap_or(0))).collect())
 }

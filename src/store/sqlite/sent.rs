@@ -178,6 +178,7 @@ fn unrecovered(connection: &Connection, asked: &Unrecovered) -> Result<Vec<(Id, 
     let mut statement = connection.prepare_cached(
         "SELECT d.id, d.event, d.variant FROM deliveries d \
          WHERE d.kind IS NOT NULL AND d.destination = ?1 AND d.state IN (SELECT value FROM json_each(?2)) \
+             AND (d.state <> 3 OR ?7 IS NULL OR d.reason IN (SELECT value FROM json_each(?7))) \
              AND d.id >= ?3 AND d.id > ?5 AND d.id < ?4 AND NOT EXISTS ( \
                  SELECT 1 FROM deliveries later WHERE later.event = d.event AND +later.destination = ?1 \
                      AND later.id > d.id AND (later.state IN (0, 1, 2) \
@@ -187,8 +188,9 @@ fn unrecovered(connection: &Connection, asked: &Unrecovered) -> Result<Vec<(Id, 
     let (low, high) = range(Some(asked.since), Some(asked.until), None);
     let after = asked.after.unwrap_or(Id([0; 16]));
     let found = |row: &Row<'_>| Ok((Id(row.get(0)?), Id(row.get(1)?), row.get(2)?));
+    let reasons = (!asked.reasons.is_empty()).then(|| json(&asked.reasons));
     statement
-        .query_map(params![asked.endpoint, codes(&asked.states), low, high, after.0, asked.limit], found)?
+        .query_map(params![asked.endpoint, codes(&asked.states), low, high, after.0, asked.limit, reasons], found)?
         .collect()
 }
 
