@@ -1,9 +1,48 @@
 //! The sender, from an app that says what happened to whoever asked for it.
 
-use serde_json::json;
+mod access;
+mod addresses;
+mod publishing;
+mod retries;
+mod secrets;
+mod webhooks;
+
+use serde_json::{Value, json};
 
 use crate::support::Upstream;
 use crate::support::telling::Teller;
+
+/// An address that may be delivered to and where nobody is.
+const NOWHERE: &str = "http://127.0.0.1:9/hook";
+
+/// The id of what was made.
+fn id(made: &Value) -> &str {
+    made["id"].as_str().unwrap_or_else(|| panic!("no id: {made}"))
+}
+
+/// A sender whose next round a test can wait for: whatever is due by then has been begun.
+struct Stage {
+    teller: Teller,
+    marker: Upstream,
+    marked: String,
+}
+
+impl Stage {
+    async fn start(rest: &str) -> Self {
+        let (teller, marker) = (Teller::start(rest).await, Upstream::start().await);
+        let marked = id(&teller.register(&marker.url(), json!({"events": []})).await).to_owned();
+        Self { teller, marker, marked }
+    }
+
+    /// Moves its clock on, and lets it find out what is due.
+    async fn pass(&self, seconds: i64) {
+        self.teller.pass(seconds);
+        let wanted = self.marker.arrived().len() + 1;
+        let event = json!({"type": "marker", "data": null, "webhook_ids": [self.marked]});
+        self.teller.post("/events", &event).await.answers(202);
+        self.teller.reach(&self.marked, "success", wanted).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_arrives_signed_at_everyone_who_asked() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use hookward::app::{App, Plan};
+use hookward::app::{App, Plan, StartError};
 use hookward::clock::Clock;
 use hookward::config::Config;
 use hookward::config::environment::Environment;
@@ -33,11 +33,17 @@ pub struct Teller {
 }
 
 /// An answer of the API.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Said {
     pub status: u16,
     pub json: Value,
     pub reply: Reply,
+}
+
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, self.reply.text())
+    }
 }
 
 impl Teller {
@@ -59,8 +65,23 @@ impl Teller {
 
     /// The same on any store. A server's needs `keys` in `rest`.
     pub fn on(store: &str, folder: TempDir, rest: &str, tables: &str, resolver: Resolver) -> Self {
-        hookward::egress::install_crypto();
-        let text = format!(
+        let text = Self::text(store, rest, tables);
+        Self::begin(&text, folder, NOW, resolver).expect("it starts")
+    }
+
+    /// Starts again on the same file at the same time, with something else in `[sender]`.
+    ///
+    /// # Errors
+    /// Why it does not start. The folder is gone then.
+    pub async fn restart(self, rest: &str) -> Result<Self, StartError> {
+        let now = self.now();
+        let folder = self.stop().await;
+        let url = format!("sqlite:{}", folder.path().join("hookward.db").display());
+        Self::begin(&Self::text(&url, rest, LOOPBACK), folder, now, Resolver::System)
+    }
+
+    fn text(store: &str, rest: &str, tables: &str) -> String {
+        format!(
             "[sender]\nlisten = \"127.0.0.1:0\"\nmax_webhooks = 10000\ntokens = [\n{}\n]\n{rest}\n[store]\nurl = \"{store}\"\n{tables}\n",
             [
                 "{ name = \"admin\", env = \"ADMIN\", role = \"admin\" }",
@@ -70,7 +91,11 @@ impl Teller {
                 "{ name = \"any\", env = \"ANY\", role = \"admin\", account = \"*\" }",
             ]
             .join(",\n")
-        );
+        )
+    }
+
+    fn begin(text: &str, folder: TempDir, now: i64, resolver: Resolver) -> Result<Self, StartError> {
+        hookward::egress::install_crypto();
         let environment = Environment::from([
             ("ADMIN", ADMIN),
             ("MANAGE", "manage-token-0123456789"),
@@ -79,15 +104,23 @@ impl Teller {
             ("ANY", ANY_ACCOUNT),
             ("SECRET", SECRET),
             ("KEY", "a-key-of-at-least-32-random-bytes-0123456789"),
+            ("OTHER_KEY", "another-key-of-at-least-32-random-bytes-0123"),
         ]);
-        let config = match Config::parse("test.toml", &text, &environment) {
-            Ok(config) => config,
-            Err(faults) => panic!("{text}\n{faults:#?}"),
-        };
-        let clock = Arc::new(AtomicI64::new(NOW));
-        let plan = Plan { resolver, ..Plan::from(config) };
-        let app = App::start(plan, Clock::Manual(Arc::clone(&clock))).expect("a free port");
-        Self { app, clock, folder }
+        let (clock, begun) = (Arc::new(AtomicI64::new(now)), Instant::now());
+        loop {
+            let config = match Config::parse("test.toml", text, &environment) {
+                Ok(config) => config,
+                Err(faults) => panic!("{text}\n{faults:#?}"),
+            };
+            let plan = Plan { resolver: resolver.clone(), ..Plan::from(config) };
+            match App::start(plan, Clock::Manual(Arc::clone(&clock))) {
+                // Whoever had the file before lets go of it in the background.
+                Err(StartError::File(_)) if begun.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                started => return started.map(|app| Self { app, clock, folder }),
+            }
+        }
     }
 
     /// Where its API is.
@@ -95,12 +128,18 @@ impl Teller {
         self.app.sender().expect("a sender")
     }
 
+    /// Where its file is, if it has one.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Seconds since 1970.
     pub fn now(&self) -> i64 {
         self.clock.load(Ordering::Relaxed)
     }
 
-    /// Moves its clock on.
+    /// Moves its clock on. Where an order is looked at there must be a second between: ids are made in order by one
+    /// process with one clock, and tests are many.
     pub fn pass(&self, seconds: i64) {
         self.clock.fetch_add(seconds, Ordering::Relaxed);
     }
@@ -127,6 +166,17 @@ impl Teller {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string().as_bytes());
         }
+        Said::of(client::send(self.address(), request).await)
+    }
+
+    /// Sends a request as it is, but for the token.
+    pub async fn send(&self, request: Request) -> Said {
+        let request = request.header("authorization", &format!("Bearer {ADMIN}"));
+        Said::of(client::send(self.address(), request).await)
+    }
+
+    /// The same without a token.
+    pub async fn send_plain(&self, request: Request) -> Said {
         Said::of(client::send(self.address(), request).await)
     }
 
@@ -206,5 +256,30 @@ impl Said {
     /// The code of a refusal.
     pub fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// The first field that a refusal names.
+    pub fn pointer(&self) -> &str {
+        self.json["errors"][0]["pointer"].as_str().unwrap_or("none")
+    }
+
+    /// Checks that it is a refusal, with all that belongs to one (RFC 9457).
+    pub fn refuses(&self, status: u16, code: &str) -> &Self {
+        assert_eq!((self.status, self.code()), (status, code), "{self:?}");
+        assert_eq!(self.reply.header("content-type"), Some("application/problem+json"));
+        let problem = &self.json;
+        assert_eq!((&problem["type"], &problem["success"]), (&json!("about:blank"), &json!(false)));
+        assert_eq!(problem["status"], status);
+        for text in ["title", "detail"] {
+            assert!(problem[text].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+        }
+        self
+    }
+
+    /// Checks that it is an answer.
+    pub fn answers(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.reply.header("content-type"), Some("application/json"));
+        self
     }
 }
