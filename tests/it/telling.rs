@@ -2,6 +2,10 @@
 
 mod access;
 mod addresses;
+mod crashes;
+mod gateway;
+mod nodes;
+mod outage;
 mod publishing;
 mod retries;
 mod secrets;

@@ -98,6 +98,12 @@ pub async fn send(address: SocketAddr, request: Request) -> Reply {
     send_raw(address, &request.bytes()).await.expect("an answer")
 }
 
+/// The same. `None` if nobody listens, or there is no answer.
+pub async fn try_send(address: SocketAddr, request: Request) -> Option<Reply> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    converse(stream, &request.bytes()).await
+}
+
 /// Sends bytes on a connection of their own. `None` if it ends without an answer.
 pub async fn send_raw(address: SocketAddr, bytes: &[u8]) -> Option<Reply> {
     let stream = TcpStream::connect(address).await.expect("a listener");

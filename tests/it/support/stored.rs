@@ -35,3 +35,13 @@ impl Stored {
         self.0.deliveries(filter).await.expect("an answer").data
     }
 }
+
+/// Ends the leases in a PostgreSQL that would end by themselves by `until`, in milliseconds: as time would.
+pub async fn end_leases(url: &str, until: i64) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
+    let connection = tokio::spawn(connection);
+    let sql = format!("UPDATE hookward.deliveries SET due_at = 0 WHERE state = 1 AND due_at <= {until}");
+    client.batch_execute(&sql).await.expect("our database");
+    drop(client);
+    connection.await.expect("no panic").expect("a clean end");
+}

@@ -248,7 +248,7 @@ impl Teller {
 }
 
 impl Said {
-    fn of(reply: Reply) -> Self {
+    pub fn of(reply: Reply) -> Self {
         let json = serde_json::from_slice(&reply.body).unwrap_or_default();
         Self { status: reply.status, json, reply }
     }

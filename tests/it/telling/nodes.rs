@@ -1,0 +1,250 @@
+//! Three senders on one PostgreSQL: whichever of them is asked, all of them know.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use fastrand::Rng;
+use hookward::clock::Clock;
+use hookward::egress::Resolver;
+use hookward::store::State;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::support::crowd::wait_until;
+use crate::support::ledger;
+use crate::support::node::{Node, post};
+use crate::support::publishers::Publishers;
+use crate::support::services::shared_postgres;
+use crate::support::stored::{Stored, end_leases};
+use crate::support::telling::{LOOPBACK, Teller};
+use crate::support::upstream::Act;
+use crate::support::{SECRET, Upstream, signed_with};
+
+const KEYS: &str = "keys = [{ env = \"KEY\" }]";
+
+/// How long an attempt of the children takes at most, and how long its lease lasts, in milliseconds.
+const ATTEMPT: u64 = 500;
+const LEASE: i64 = 10_500;
+
+/// Three senders in this process, and their database. `rest` is added to `[sender]`.
+async fn three(rest: &str) -> ([Teller; 3], String) {
+    let url = shared_postgres().database().await;
+    let rest = format!("{KEYS}\n{rest}");
+    let sender = || Teller::on(&url, TempDir::new().expect("a folder"), &rest, LOOPBACK, Resolver::System);
+    ([sender(), sender(), sender()], url)
+}
+
+fn id(webhook: &Value) -> String {
+    webhook["id"].as_str().expect("an id").to_owned()
+}
+
+async fn stop(senders: [Teller; 3]) {
+    for sender in senders {
+        sender.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_any_of_three_answered_is_delivered_though_one_is_killed() {
+    const PATHS: [&str; 2] = ["/standard", "/vantastatus"];
+    let is_long = std::env::var_os("HOOKWARD_LONG").is_some();
+    let (events, kills) = if is_long { (20_000, 30) } else { (400, 2) };
+    let seed = std::env::var("HOOKWARD_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("HOOKWARD_SEED={seed}");
+    let mut chance = Rng::with_seed(seed);
+
+    let (url, upstream) = (shared_postgres().database().await, Upstream::start().await);
+    let nodes = [Node::new(&url), Node::new(&url), Node::new(&url)];
+    let mut serving = Vec::new();
+    for node in &nodes {
+        serving.push(node.start_and_wait().await);
+    }
+    let retry = json!({"initial": "20ms", "factor": 1.0, "max": "20ms", "window": "1h", "jitter": 0.0});
+    for (node, (path, provider)) in nodes.iter().zip(PATHS.into_iter().zip(["standard-webhooks", "vantastatus"])) {
+        let timeout = format!("{ATTEMPT}ms");
+        let url = format!("{}{path}", upstream.url());
+        node.register(&json!({"url": url, "provider": provider, "timeout": timeout, "retry": retry})).await;
+    }
+    upstream.fail_first(|body| body.iter().rfind(|byte| byte.is_ascii_digit()).is_some_and(|digit| digit % 5 == 0));
+    let publishers = Publishers::start(9, nodes.iter().map(|node| node.address).collect(), events);
+    for kill in 1..=kills {
+        publishers.reach(events * kill / (kills + 1)).await;
+        sleep(Duration::from_millis(chance.u64(..20))).await;
+        let victim = chance.usize(..3);
+        let died_at = Clock::System.millis().0;
+        serving.remove(victim).kill();
+        if !is_long {
+            // What the others had begun by then has ended. Of those leases only the victim's are left.
+            sleep(Duration::from_millis(ATTEMPT + 500)).await;
+            end_leases(&url, died_at + LEASE).await;
+        }
+        serving.insert(victim, nodes[victim].start());
+    }
+    let (broken, repeated) = (publishers.answers(0), publishers.repeated());
+    let promised = publishers.finish().await;
+    assert_eq!(promised.len(), events, "each has an id of its own");
+    wait_until("everything to arrive", || ledger::is_settled(&upstream, PATHS.len(), &promised)).await;
+    for serving in serving {
+        serving.signal("TERM");
+        let (status, log) = serving.end();
+        assert!(status.success(), "{log:#?}");
+    }
+    let arrived: Vec<usize> = PATHS.iter().map(|path| ledger::check(&upstream, path, &promised)).collect();
+    println!("{events} events, {kills} kills, {broken} requests without an answer, {repeated} repeated, {arrived:?} arrived");
+    let stats = Stored::open(&url).stats().await;
+    let rest = stats.waiting + stats.leased + stats.dead + stats.skipped + stats.cancelled;
+    let each = (events as u64, 2 * events as u64, 0);
+    assert_eq!((stats.events, stats.delivered, rest), each, "each is kept once and owed once to each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_made_at_one_gets_what_is_told_at_another_right_after() {
+    let ((senders, _), receiver) = (three("").await, Upstream::start().await);
+    for round in 0..9 {
+        let webhook = senders[round % 3].register(&format!("{}/{round}", receiver.url()), json!({})).await;
+        let event = senders[(round + 1) % 3].publish("a.b", json!({"round": round})).await;
+        let wanted = event["webhook_ids"].as_array().expect("a list");
+        assert!(wanted.len() == round + 1 && wanted.contains(&webhook["id"]), "{event}");
+        senders[(round + 2) % 3].reach(&id(&webhook), "success", 1).await;
+    }
+    assert_eq!(receiver.arrived().len(), (1..=9).sum::<usize>(), "nothing comes twice");
+    stop(senders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_deleted_at_one_gets_nothing_from_any() {
+    let ((senders, url), receiver) = (three("").await, Upstream::start().await);
+    let [a, b, c] = &senders;
+    let retry = json!({"retry": {"delays": ["1h", "1h"], "jitter": 0.0}});
+    let webhook = a.register(&format!("{}/gone", receiver.url()), retry).await;
+    receiver.plan([Act::Answer(500), Act::Hold(500)]);
+    b.publish("a.b", json!(1)).await;
+    b.reach(&id(&webhook), "retrying", 1).await;
+    c.publish("a.b", json!(2)).await;
+    receiver.wait_for(2).await;
+
+    assert_eq!(a.delete(&format!("/webhooks/{}", id(&webhook))).await.status, 200);
+    for sender in [b, c] {
+        assert_eq!(sender.publish("a.b", json!(3)).await["webhook_ids"], json!([]));
+        assert_eq!(sender.get(&format!("/webhooks/{}", id(&webhook))).await.status, 404);
+    }
+    let stored = Stored::open(&url);
+    let states = || async {
+        let mut states: Vec<State> = stored.deliveries().await.iter().map(|row| row.state).collect();
+        states.sort_by_key(|state| *state as u8);
+        states
+    };
+    assert_eq!(states().await, [State::Leased, State::Cancelled], "but for what is under way");
+    receiver.release();
+    while states().await != [State::Cancelled, State::Cancelled] {
+        sleep(Duration::from_millis(20)).await;
+    }
+    for sender in &senders {
+        sender.pass(3 * 3600);
+    }
+    let other = c.register(&format!("{}/other", receiver.url()), json!({})).await;
+    a.publish("a.b", json!(4)).await;
+    b.reach(&id(&other), "success", 1).await;
+    let arrived: Vec<String> = receiver.arrived().into_iter().map(|arrived| arrived.target).collect();
+    assert_eq!(arrived, ["/gone", "/gone", "/other"]);
+    stop(senders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_replaced_at_one_is_signed_with_by_all_right_after() {
+    let ((senders, _), receiver) = (three("").await, Upstream::start().await);
+    let webhook = id(&senders[0].register(&format!("{}/", receiver.url()), json!({})).await);
+    for round in 0..12 {
+        let path = format!("/webhooks/{webhook}/rotate-secret");
+        let said = senders[round % 3].post(&path, &json!({"overlap_seconds": 0})).await;
+        let secret = said.json["secret"].as_str().unwrap_or_else(|| panic!("{said:?}"));
+        let event = senders[(round + 1) % 3].publish("a.b", json!({"round": round})).await;
+        receiver.wait_for(round + 1).await;
+        let arrived = receiver.arrived().pop().expect("it");
+        let (id, body) = (event["id"].as_str().expect("an id"), std::str::from_utf8(&arrived.body).expect("text"));
+        let wanted = signed_with(secret, "standard-webhooks", id, body, senders[0].now());
+        assert_eq!(arrived.header("webhook-signature"), wanted.value("webhook-signature"), "round {round}");
+    }
+    stop(senders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_that_are_asked_at_once_make_no_more_endpoints_than_there_may_be() {
+    const MOST: usize = 7;
+    let (senders, _) = three("").await;
+    let said = senders[0].put("/account", &json!({"max_webhooks": MOST})).await;
+    assert_eq!(said.status, 200, "{said:?}");
+    let mut asking = JoinSet::new();
+    for number in 0..30 {
+        let address = senders[number % 3].address();
+        asking.spawn(async move {
+            let webhook = json!({"url": format!("http://127.0.0.1:9/{number}")});
+            loop {
+                let said = post(address, "/webhooks", None, &webhook).await.expect("an answer");
+                if said.status != 503 {
+                    return (said.status, said.code().to_owned());
+                }
+            }
+        });
+    }
+    let mut answers: HashMap<(u16, String), usize> = HashMap::new();
+    for answer in asking.join_all().await {
+        *answers.entry(answer).or_default() += 1;
+    }
+    let wanted = [((201, String::new()), MOST), ((422, "limit_reached".to_owned()), 30 - MOST)];
+    assert_eq!(answers, HashMap::from(wanted));
+    for sender in &senders {
+        assert_eq!(sender.get("/webhooks").await.json["total"], MOST);
+    }
+    stop(senders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_all_of_them_switch_off_is_told_of_once() {
+    const ENDPOINTS: usize = 4;
+    let (receiver, operations) = (Upstream::start().await, Upstream::start().await);
+    let told = format!("operations = {{ url = \"{}/\", env = \"SECRET\" }}", operations.url());
+    let (senders, _) = three(&told).await;
+    assert!(SECRET.starts_with("whsec_"));
+    // The second time shows that nothing more comes of the first.
+    for time in 1..=2 {
+        let mut webhooks = Vec::new();
+        receiver.plan(std::iter::repeat_n(Act::Answer(500), ENDPOINTS));
+        for number in 0..ENDPOINTS {
+            let url = format!("{}/{number}", receiver.url());
+            let rest = json!({"retry": {"delays": ["30d"], "jitter": 0.0}, "events": [format!("time.{time}")]});
+            webhooks.push(id(&senders[number % 3].register(&url, rest).await));
+        }
+        senders[0].publish(&format!("time.{time}"), json!({})).await;
+        for webhook in &webhooks {
+            senders[1].reach(webhook, "retrying", 1).await;
+        }
+        for sender in &senders {
+            sender.pass(6 * 24 * 3600);
+        }
+        for sender in &senders {
+            for webhook in &webhooks {
+                sender.deliveries(webhook, |all| all[0]["status"] == "cancelled").await;
+                let said = sender.get(&format!("/webhooks/{webhook}")).await;
+                assert_eq!(said.json["webhook"]["status"], "disabled_failing", "{said:?}");
+            }
+        }
+        wait_until("whoever looks after endpoints to learn of it", || operations.arrived().len() >= time * ENDPOINTS)
+            .await;
+        let mut told: Vec<String> = Vec::new();
+        for arrived in operations.arrived() {
+            let notice: Value = serde_json::from_slice(&arrived.body).expect("JSON");
+            assert_eq!(notice["type"], "webhook.disabled");
+            told.push(notice["data"]["webhook_id"].as_str().expect("an id").to_owned());
+        }
+        assert_eq!(told.len(), time * ENDPOINTS, "{told:?}");
+        assert!(webhooks.iter().all(|webhook| told.contains(webhook)), "{told:?}");
+    }
+    let by_all: f64 =
+        senders.iter().map(|sender| sender.metric("hookward_webhooks_disabled_total{reason=\"failing\"}")).sum();
+    assert_eq!(by_all, 2.0 * ENDPOINTS as f64);
+    stop(senders).await;
+}
