@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row, Transaction};
+use tokio_postgres::{Error, Row, Statement, Transaction};
 
 use super::answers::Answers;
 use super::keep::Keeper;
@@ -14,10 +14,15 @@ use crate::clock::UnixMillis;
 use crate::database::postgres::Connection;
 use crate::store::{Change, Changed, Failing, Health, NewEvent, Record, RecordKind, Records, State, Tally};
 
-/// Whoever decides by the directory reads it so: it stays as it is until the transaction ends.
-pub const VERSION: &str = "SELECT version FROM directory FOR SHARE";
+/// Whoever decides by the directory says this first: then it stays as it is until the transaction ends. Locks of rows
+/// would do, but that nobody gets to change what others go on reading: here whoever comes after a change waits for it.
+const STAY: &str = "SELECT pg_advisory_xact_lock_shared(7226435283118958)";
 
-const VERSION_TO_CHANGE: &str = "SELECT version FROM directory FOR UPDATE";
+/// The same for whoever changes it.
+const CHANGE: &str = "SELECT pg_advisory_xact_lock(7226435283118958)";
+
+/// Another statement than the lock, which sees what that one waited for.
+const VERSION: &str = "SELECT version FROM directory";
 
 const SET_VERSION: &str = "UPDATE directory SET version = $1";
 
@@ -60,6 +65,28 @@ const TALLIES: &str = "
         max(last_dead_at)
     FROM tallies WHERE endpoint = ANY ($1) AND day >= $2 GROUP BY endpoint";
 
+/// Reads the version, which stays until the end of the transaction.
+pub struct Version {
+    lock: Statement,
+    version: Statement,
+}
+
+impl Version {
+    /// For whoever decides by it.
+    pub async fn prepare_to_stay(connection: &mut Connection) -> Result<Self, Error> {
+        Self::prepare(connection, STAY).await
+    }
+
+    async fn prepare(connection: &mut Connection, lock: &'static str) -> Result<Self, Error> {
+        Ok(Self { lock: connection.prepared(lock).await?, version: connection.prepared(VERSION).await? })
+    }
+
+    pub async fn read(&self, transaction: &Transaction<'_>) -> Result<i64, Error> {
+        let (locked, version) = (transaction.execute(&self.lock, &[]), transaction.query_one(&self.version, &[]));
+        tokio::try_join!(locked, version).map(|(_, row)| row.get(0))
+    }
+}
+
 pub async fn records(connection: &mut Connection, since: i64) -> Result<Records, Error> {
     let statement = connection.prepared(RECORDS).await?;
     let rows = connection.client.query(&statement, &[&since]).await?;
@@ -78,18 +105,17 @@ pub async fn records(connection: &mut Connection, since: i64) -> Result<Records,
 pub async fn change(connection: &mut Connection, change: Change) -> Result<Changed, Error> {
     let answers = Answers::prepare(connection).await?;
     let keeper = Keeper::prepare(connection).await?;
-    let version = if change.records.is_empty() { VERSION } else { VERSION_TO_CHANGE };
-    let version = connection.prepared(version).await?;
+    let lock = if change.records.is_empty() { STAY } else { CHANGE };
+    let version = Version::prepare(connection, lock).await?;
     let transaction = connection.client.transaction().await?;
     let (known, found) = tokio::try_join!(
         answers.claim(&transaction, &change.idempotent, change.at),
-        transaction.query_one(&version, &[]),
+        version.read(&transaction),
     )?;
     if let Some(replayed) = known.into_values().next() {
         transaction.rollback().await?;
         return Ok(Changed::Replayed(replayed));
     }
-    let found: i64 = found.get(0);
     if found != change.version {
         transaction.rollback().await?;
         return Ok(Changed::Outdated);

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement, Transaction};
 
 use super::answers::Answers;
-use super::directory::VERSION;
+use super::directory::Version;
 use super::owe::Rows;
 use crate::clock::UnixMillis;
 use crate::database::group::Queue;
@@ -82,7 +82,7 @@ fn partition<'b>(batches: Placed<'b>, mut now: impl FnMut(&Batch) -> bool) -> (P
 async fn keep_together(connection: &mut Connection, batches: &[&Batch]) -> Result<Vec<BatchOutcome>, Error> {
     let answers = Answers::prepare(connection).await?;
     let keeper = Keeper::prepare(connection).await?;
-    let version = connection.prepared(VERSION).await?;
+    let version = Version::prepare_to_stay(connection).await?;
     let transaction = connection.client.transaction().await?;
     let now = batches.iter().map(|batch| batch.at()).max().unwrap_or(UnixMillis(0));
     let asked: Vec<&Idempotent> = batches.iter().filter_map(|batch| batch.idempotent.as_ref()).collect();
@@ -121,13 +121,13 @@ async fn keep_together(connection: &mut Connection, batches: &[&Batch]) -> Resul
 /// The version of the directory, which stays until the end of the transaction; only if somebody wants to know.
 async fn read_version(
     transaction: &Transaction<'_>,
-    statement: &Statement,
+    version: &Version,
     wanted: bool,
 ) -> Result<Option<i64>, Error> {
     if !wanted {
         return Ok(None);
     }
-    transaction.query_one(statement, &[]).await.map(|row| Some(row.get(0)))
+    version.read(transaction).await.map(Some)
 }
 
 /// Keeps events within somebody's transaction.

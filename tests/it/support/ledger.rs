@@ -24,7 +24,7 @@ fn json_of(arrived: &Arrived) -> Value {
 
 /// True once every event was taken by so many endpoints, each of which gets it in a body of its own.
 pub fn is_settled(upstream: &Upstream, endpoints: usize, promised: &Promised) -> bool {
-    upstream.successes().len() >= endpoints * promised.len()
+    upstream.taken() >= endpoints * promised.len()
 }
 
 /// Checks everything that came to `path`, and returns how many requests that were.

@@ -159,6 +159,11 @@ impl Upstream {
         unmarked.map(|arrived| arrived.body.clone()).collect()
     }
 
+    /// How many different bodies were answered 2xx.
+    pub fn taken(&self) -> usize {
+        self.state.successes.lock().unwrap().len()
+    }
+
     /// How many requests with each body were answered 2xx.
     pub fn successes(&self) -> HashMap<Bytes, usize> {
         self.state.successes.lock().unwrap().clone()

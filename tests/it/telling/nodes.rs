@@ -1,7 +1,7 @@
 //! Three senders on one PostgreSQL: whichever of them is asked, all of them know.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use hookward::clock::Clock;
@@ -157,7 +157,7 @@ async fn an_endpoint_deleted_at_one_gets_nothing_from_any() {
 async fn a_secret_replaced_at_one_is_signed_with_by_all_right_after() {
     let ((senders, _), receiver) = (three("").await, Upstream::start().await);
     let webhook = id(&senders[0].register(&format!("{}/", receiver.url()), json!({})).await);
-    for round in 0..std::env::var("ROUNDS").map_or(12, |r| r.parse().unwrap()) {
+    for round in 0..12 {
         let path = format!("/webhooks/{webhook}/rotate-secret");
         let said = senders[round % 3].post(&path, &json!({"overlap_seconds": 0})).await;
         let secret = said.json["secret"].as_str().unwrap_or_else(|| panic!("{said:?}"));
@@ -262,4 +262,29 @@ async fn an_endpoint_that_all_of_them_would_switch_off_is_told_of_once() {
     let by_all = ["gone", "failing"].map(|reason| senders.iter().map(|sender| metric(sender, reason)).sum::<f64>());
     assert_eq!(by_all, [6.0, 6.0], "whoever did it says so");
     stop(senders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_are_made_while_all_three_are_busy() {
+    let (url, receiver) = (shared_postgres().database().await, Upstream::start().await);
+    let nodes = [Node::new(&url), Node::new(&url), Node::new(&url)];
+    let mut serving = Vec::new();
+    for node in &nodes {
+        serving.push(node.start_and_wait().await);
+    }
+    nodes[0].register(&json!({"url": receiver.url()})).await;
+    let publishers = Publishers::start(24, nodes.iter().map(|node| node.address).collect(), 500);
+    let (mut slowest, mut made) = (Duration::ZERO, 0);
+    for node in nodes.iter().cycle().take(10) {
+        let begun = Instant::now();
+        // Nobody who changes something waits until there is nothing to tell any more.
+        node.register(&json!({"url": receiver.url(), "events": []})).await;
+        slowest = slowest.max(begun.elapsed());
+        made += usize::from(publishers.answered() < 500);
+    }
+    println!("{made} made meanwhile, the slowest took {slowest:?}");
+    let promised = publishers.finish().await;
+    wait_until("everything to arrive", || ledger::is_settled(&receiver, 1, &promised)).await;
+    ledger::check(&receiver, "/", &promised);
+    drop(serving);
 }
