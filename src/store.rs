@@ -30,8 +30,7 @@ pub use operator::{
 };
 
 pub use postgres::PostgresStore;
-use sent::Unrecovered;
-pub use sent::{SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow};
+pub use sent::{SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow, Unrecovered};
 pub use sqlite::SqliteStore;
 
 /// A request as it is forwarded: what of it does not depend on where it goes.

@@ -18,7 +18,7 @@ use super::refusal::{Code, Refusal};
 use crate::clock::UnixMillis;
 use crate::store::{
     AttemptRow, Begin, Id, MAX_PAGE, Owed, Owing, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow, State,
-    Trigger,
+    Trigger, Unrecovered,
 };
 
 /// So many deliveries are recovered in one step.
@@ -431,15 +431,17 @@ impl Sender {
             .until
             .as_deref()
             .map_or(Ok(now.after(std::time::Duration::from_millis(1))), |text| time("/until", text))?;
-        let asked = match &input.states {
+        let (states, reasons) = match &input.states {
             None => (vec![State::Dead], Vec::new()),
             Some(words) => recoverable(words)?,
         };
         let known = self.active(account, id).await?;
-        let (mut matched, mut after) = (0, None);
+        let endpoint = known.id.to_string();
+        let mut asked = Unrecovered { endpoint, states, reasons, since, until, after: None, limit: RECOVER_STEP };
+        let mut matched = 0;
         loop {
-            let found = self.store.unrecovered(&known.id, asked.clone(), since, until, after, RECOVER_STEP).await?;
-            after = found.last().map(|(delivery, ..)| *delivery);
+            let found = self.store.unrecovered(asked.clone()).await?;
+            asked.after = found.last().map(|(delivery, ..)| *delivery);
             let more = found.len() == RECOVER_STEP as usize;
             let mut seen = std::collections::HashSet::new();
             let owed: Vec<(Id, Owed)> = found

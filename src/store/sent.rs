@@ -36,7 +36,7 @@ pub struct SentFilter {
 
 /// Which deliveries an endpoint did not get, and has not been owed again since.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unrecovered {
+pub struct Unrecovered {
     pub endpoint: String,
     pub states: Vec<State>,
     /// Of dead ones only those; all if there is none.
@@ -182,22 +182,12 @@ impl Store {
         }
     }
 
-    /// Deliveries to `endpoint` in these states, dead ones for one of these reasons where there are any, first owed from `since` to before `until`, whose event it was not owed
-    /// again with a better end: delivery, event and variant, in the order of ids, after `after`. Of several for one
-    /// event the last.
+    /// Deliveries that an endpoint did not get: delivery, event and variant, in the order of ids. Of several for one event
+    /// the last.
     ///
     /// # Errors
     /// If the store cannot be asked.
-    pub async fn unrecovered(
-        &self,
-        endpoint: &str,
-        (states, reasons): (Vec<State>, Vec<&'static str>),
-        since: UnixMillis,
-        until: UnixMillis,
-        after: Option<Id>,
-        limit: u32,
-    ) -> Result<Vec<(Id, Id, u16)>, StoreError> {
-        let asked = Unrecovered { endpoint: endpoint.to_owned(), states, reasons, since, until, after, limit };
+    pub async fn unrecovered(&self, asked: Unrecovered) -> Result<Vec<(Id, Id, u16)>, StoreError> {
         match self {
             Self::Sqlite(store) => store.unrecovered(asked).await,
             Self::Postgres(store) => store.unrecovered(asked).await,

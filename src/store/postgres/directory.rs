@@ -108,10 +108,8 @@ pub async fn change(connection: &mut Connection, change: Change) -> Result<Chang
     let lock = if change.records.is_empty() { STAY } else { CHANGE };
     let version = Version::prepare(connection, lock).await?;
     let transaction = connection.client.transaction().await?;
-    let (known, found) = tokio::try_join!(
-        answers.claim(&transaction, &change.idempotent, change.at),
-        version.read(&transaction),
-    )?;
+    let (known, found) =
+        tokio::try_join!(answers.claim(&transaction, &change.idempotent, change.at), version.read(&transaction),)?;
     if let Some(replayed) = known.into_values().next() {
         transaction.rollback().await?;
         return Ok(Changed::Replayed(replayed));

@@ -119,11 +119,7 @@ async fn keep_together(connection: &mut Connection, batches: &[&Batch]) -> Resul
 }
 
 /// The version of the directory, which stays until the end of the transaction; only if somebody wants to know.
-async fn read_version(
-    transaction: &Transaction<'_>,
-    version: &Version,
-    wanted: bool,
-) -> Result<Option<i64>, Error> {
+async fn read_version(transaction: &Transaction<'_>, version: &Version, wanted: bool) -> Result<Option<i64>, Error> {
     if !wanted {
         return Ok(None);
     }

@@ -42,7 +42,7 @@ use hookward::store::{
     Accepted, Attempt, Batch, BatchOutcome, Begin, Change, Changed, DeliveryFilter, Emitted, EventFilter, Failing,
     Health, Id, Idempotent, Leased, Message, NewEvent, Owed, Owing, PostgresStore, Record, RecordKind, Records,
     Remember, Replayed, Room, SentEventFilter, SentFilter, Settlement, SqliteStore, State, Store, Tally, Trigger,
-    Verdict, Waiting, day_of,
+    Unrecovered, Verdict, Waiting, day_of,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;

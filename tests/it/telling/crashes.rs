@@ -82,7 +82,9 @@ async fn survives(url: &str) {
     assert!(status.success(), "{log:#?}");
 
     let arrived: Vec<usize> = PATHS.iter().map(|path| ledger::check(&upstream, path, &promised)).collect();
-    println!("{events} events, {kills} kills, {broken} requests without an answer, {repeated} repeated, {arrived:?} arrived");
+    println!(
+        "{events} events, {kills} kills, {broken} requests without an answer, {repeated} repeated, {arrived:?} arrived"
+    );
     assert!(broken > 0 && arrived.iter().sum::<usize>() > 2 * events, "it was never killed at work");
     let stats = Stored::open(&node.store(url)).stats().await;
     let rest = stats.waiting + stats.leased + stats.dead + stats.skipped + stats.cancelled;

@@ -198,6 +198,9 @@ async fn an_app_that_fails_first_gets_each_event_once_from_a_store() {
     }
     route.check(&events).await;
     for webhook in &route.webhooks {
-        assert!(route.details(webhook).await.iter().all(|detail| detail["attempts"] == 1), "the gateway takes all at once");
+        assert!(
+            route.details(webhook).await.iter().all(|detail| detail["attempts"] == 1),
+            "the gateway takes all at once"
+        );
     }
 }

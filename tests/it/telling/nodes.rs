@@ -93,7 +93,9 @@ async fn what_any_of_three_answered_is_delivered_though_one_is_killed() {
         assert!(status.success(), "{log:#?}");
     }
     let arrived: Vec<usize> = PATHS.iter().map(|path| ledger::check(&upstream, path, &promised)).collect();
-    println!("{events} events, {kills} kills, {broken} requests without an answer, {repeated} repeated, {arrived:?} arrived");
+    println!(
+        "{events} events, {kills} kills, {broken} requests without an answer, {repeated} repeated, {arrived:?} arrived"
+    );
     let stats = Stored::open(&url).stats().await;
     let rest = stats.waiting + stats.leased + stats.dead + stats.skipped + stats.cancelled;
     let each = (events as u64, 2 * events as u64, 0);

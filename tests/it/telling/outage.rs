@@ -42,7 +42,11 @@ async fn what_was_answered_before_postgres_crashed_is_delivered_after() {
     serving.signal("TERM");
     let (status, log) = serving.end();
     assert!(status.success(), "{log:#?}");
-    assert_eq!(ledger::check(&upstream, "/hook", &promised), EVENTS, "nobody was killed, so there is no need of a repeat");
+    assert_eq!(
+        ledger::check(&upstream, "/hook", &promised),
+        EVENTS,
+        "nobody was killed, so there is no need of a repeat"
+    );
     let stats = Stored::open(&postgres.url()).stats().await;
     assert_eq!((stats.events, stats.delivered), (EVENTS as u64, EVENTS as u64));
 }

@@ -148,7 +148,9 @@ async fn what_failed_is_recovered_once(subject: Subject) {
     }
     let unrecovered = async |states: &[State], since, until, after, limit| {
         let (since, until) = (wall(minute(since)), wall(minute(until)));
-        subject.store.unrecovered("a", states.to_vec(), since, until, after, limit).await.expect("an answer")
+        let states = states.to_vec();
+        let asked = Unrecovered { endpoint: "a".into(), states, reasons: Vec::new(), since, until, after, limit };
+        subject.store.unrecovered(asked).await.expect("an answer")
     };
     let dead = &[State::Dead, State::Skipped];
     assert_eq!(unrecovered(dead, 0, 9, None, 9).await, failed[..4]);
