@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::clock::Clock;
 use crate::store::{Leased, Store, Verdict};
@@ -33,6 +34,9 @@ pub use crate::schedule;
 
 /// How long writing down what came of a trial may take.
 pub const TRIAL_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long what was leased waits for endpoints to be brought up to date. Leases last longer.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// Delivers what is in a store.
 #[derive(Debug)]
@@ -50,6 +54,9 @@ pub struct Deliveries {
     /// Endpoints for which something waited when the store was last looked through, and that nobody knows.
     unknown: Mutex<Vec<Arc<str>>>,
     gone: Notify,
+    /// The version of the directory by which endpoints were put and removed; the last one where there is none.
+    version: watch::Sender<i64>,
+    outdated: Notify,
 }
 
 impl Deliveries {
@@ -73,6 +80,8 @@ impl Deliveries {
             wake: Notify::new(),
             unknown: Mutex::default(),
             gone: Notify::new(),
+            version: watch::Sender::new(i64::MAX),
+            outdated: Notify::new(),
         })
     }
 
@@ -103,6 +112,31 @@ impl Deliveries {
     pub fn find(&self, name: &str) -> Option<Arc<Destination>> {
         let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
         endpoints.get(name).cloned().or_else(|| self.destinations.load().find(name).cloned())
+    }
+
+    /// Says that endpoints were put and removed as this version of the directory has it. From the first time on,
+    /// deliveries that were leased under a later one wait a little for that.
+    pub fn follow(&self, version: i64) {
+        self.version.send_replace(version);
+    }
+
+    /// Waits until deliveries were leased under a later version of the directory than the one that is followed. If that
+    /// was so while nobody waited, it is remembered.
+    pub async fn outdated(&self) {
+        self.outdated.notified().await;
+    }
+
+    /// Waits until endpoints are as the store had them when something was last leased, within reason.
+    async fn catch_up(&self) {
+        let wanted = self.store.version_leased_at();
+        let mut version = self.version.subscribe();
+        if *version.borrow() >= wanted {
+            return;
+        }
+        self.outdated.notify_one();
+        if timeout(CATCH_UP, version.wait_for(|version| *version >= wanted)).await.is_err() {
+            warn!("The directory is not up to date: deliveries are made as endpoints were before they changed");
+        }
     }
 
     /// Endpoints for which something waited when the store was last looked through, and that had not been put.

@@ -415,6 +415,16 @@ impl Store {
         }
     }
 
+    /// Which version of the directory there was when something was last leased, or a later one: whoever delivers by an
+    /// older copy could have missed a change that was answered before what is leased was told. 0 where nobody else
+    /// changes it.
+    pub fn version_leased_at(&self) -> i64 {
+        match self {
+            Self::Sqlite(_) => 0,
+            Self::Postgres(store) => store.version_leased_at(),
+        }
+    }
+
     /// Writes down what became of a lease. False if it had ended and somebody else has the delivery: then only a success
     /// counts, since that is a fact.
     ///

@@ -134,6 +134,10 @@ impl Worker {
         let (now, ends) = (self.deliveries.clock.millis(), Instant::now() + lease);
         let leased = self.deliveries.store.lease(rooms, now, lease).await?;
         self.note_success();
+        if !leased.is_empty() {
+            // Another node may have changed an endpoint, and told its owner, before what is due now was.
+            self.deliveries.catch_up().await;
+        }
         for delivery in &leased {
             if let Some(missing) = asked.get_mut(&delivery.destination) {
                 *missing = missing.saturating_sub(1);

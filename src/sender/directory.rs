@@ -98,6 +98,7 @@ impl Directory {
         builder: Builder,
         clock: Clock,
     ) -> Self {
+        deliveries.follow(0);
         Self {
             store,
             deliveries,
@@ -141,6 +142,7 @@ impl Directory {
             self.apply(&mut copy, &record, document);
         }
         copy.version = records.version;
+        self.deliveries.follow(records.version);
         Ok(())
     }
 

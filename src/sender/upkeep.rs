@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -58,8 +58,10 @@ impl Sender {
             }
             tokio::select! {
                 () = drain.cancelled() => return,
-                // Somebody answered 410, or it is time: either way all is looked at.
-                _ = timeout(ROUND, self.deliveries.gone()) => {}
+                // Somebody answered 410, another node has changed something, or it is time: either way all is looked at.
+                () = self.deliveries.gone() => {}
+                () = self.deliveries.outdated() => {}
+                () = sleep(ROUND) => {}
             }
         }
     }

@@ -12,7 +12,7 @@ mod settle;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub struct PostgresStore {
     customers: Lane,
     /// Which part of the dedup keys is swept next.
     slice: AtomicU8,
+    /// Of the directory, when something was last leased.
+    version: AtomicI64,
 }
 
 const END_LEASES: &str = "UPDATE deliveries SET state = 0, lease_token = NULL, possible_duplicate = true \
@@ -126,6 +128,7 @@ impl PostgresStore {
             operators: database.lane(READING),
             customers: database.lane(READING),
             slice: AtomicU8::new(0),
+            version: AtomicI64::new(0),
         }
     }
 
@@ -193,7 +196,15 @@ impl PostgresStore {
         lease: Duration,
         token: i64,
     ) -> Result<Vec<Leased>, StoreError> {
-        self.work.run(move |connection| Box::pin(lease::lease(connection, room, now, now.after(lease), token))).await
+        let until = now.after(lease);
+        let leasing = self.work.run(move |connection| Box::pin(lease::lease(connection, room, now, until, token)));
+        let (leased, version) = leasing.await?;
+        self.version.fetch_max(version, Ordering::Relaxed);
+        Ok(leased)
+    }
+
+    pub(super) fn version_leased_at(&self) -> i64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     pub(super) async fn purge(&self, now: UnixMillis, before: UnixMillis, most: u32) -> Result<u32, StoreError> {

@@ -22,7 +22,7 @@ const STAY: &str = "SELECT pg_advisory_xact_lock_shared(7226435283118958)";
 const CHANGE: &str = "SELECT pg_advisory_xact_lock(7226435283118958)";
 
 /// Another statement than the lock, which sees what that one waited for.
-const VERSION: &str = "SELECT version FROM directory";
+pub const VERSION: &str = "SELECT version FROM directory";
 
 const SET_VERSION: &str = "UPDATE directory SET version = $1";
 

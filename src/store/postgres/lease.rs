@@ -1,7 +1,9 @@
 //! Leases what is due in PostgreSQL.
 
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
+use super::directory::VERSION;
 use super::{id, message};
 use crate::clock::UnixMillis;
 use crate::database::postgres::Connection;
@@ -60,27 +62,34 @@ const NEXT: &str = lease!(
     "true"
 );
 
+/// What was leased, and the version of the directory after that: whatever was decided by it before is in that one.
 pub async fn lease(
     connection: &mut Connection,
     room: Vec<Room>,
     now: UnixMillis,
     until: UnixMillis,
     token: i64,
-) -> Result<Vec<Leased>, Error> {
+) -> Result<(Vec<Leased>, i64), Error> {
+    let version = connection.prepared(VERSION).await?;
+    let mut directory = 0;
     let (ordered, free): (Vec<&Room>, Vec<&Room>) = room.iter().partition(|room| room.ordered);
     let mut rows = Vec::new();
     if !free.is_empty() {
         let names: Vec<&str> = free.iter().map(|room| &*room.destination).collect();
         let limits: Vec<i64> = free.iter().map(|room| i64::try_from(room.deliveries).unwrap_or(i64::MAX)).collect();
         let statement = connection.prepared(DUE).await?;
-        rows = connection.client.query(&statement, &[&now.0, &until.0, &token, &names, &limits]).await?;
+        let given: [&(dyn ToSql + Sync); 5] = [&now.0, &until.0, &token, &names, &limits];
+        let (found, seen) =
+            tokio::try_join!(connection.client.query(&statement, &given), connection.client.query_one(&version, &[]))?;
+        (rows, directory) = (found, seen.get(0));
     }
     let names: Vec<&str> = ordered.iter().filter(|room| room.deliveries > 0).map(|room| &*room.destination).collect();
     if !names.is_empty() {
         rows.extend(lease_next(connection, names, now, until, token).await?);
+        directory = connection.client.query_one(&version, &[]).await?.get(0);
     }
     let leased = rows.iter().map(|row| leased(row, &room, token));
-    Ok(leased.collect())
+    Ok((leased.collect(), directory))
 }
 
 async fn lease_next(
