@@ -256,6 +256,7 @@ async fn an_endpoint_that_all_of_them_would_switch_off_is_told_of_once() {
     let mut of: Vec<&str> =
         notices.iter().map(|notice| notice["data"]["webhook_id"].as_str().expect("an id")).collect();
     of.sort_unstable();
+    webhooks.sort_unstable();
     assert_eq!(of, webhooks, "{notices:#?}");
     assert!(notices.iter().all(|notice| notice["type"] == "webhook.disabled"), "{notices:#?}");
     let metric = |sender: &Teller, reason| {
