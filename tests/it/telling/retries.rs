@@ -1,9 +1,12 @@
 //! Deliveries that fail, what becomes of them, and the ways to make them again.
 
+use hookward::egress::Resolver;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Stage, id};
-use crate::support::telling::{ADMIN, Teller};
+use crate::support::services::shared_postgres;
+use crate::support::telling::{ADMIN, LOOPBACK, Teller};
 use crate::support::upstream::Act;
 use crate::support::{NOW, SECRET, Upstream, signed_with};
 
@@ -456,8 +459,16 @@ async fn what_failed_since_is_recovered_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_expired_and_skipped_ones_are_recovered_apart() {
-    let stage = Stage::start("").await;
-    let teller = &stage.teller;
+    check_recovery(&Teller::start("").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_recovers_as_a_file_does() {
+    let (url, folder) = (shared_postgres().database().await, TempDir::new().expect("a folder"));
+    check_recovery(&Teller::on(&url, folder, "keys = [{ env = \"KEY\" }]", LOOPBACK, Resolver::System)).await;
+}
+
+async fn check_recovery(teller: &Teller) {
     let receiver = Upstream::start().await;
     let retry = |retry: Value| json!({ "retry": retry });
     let webhook = teller.register(&receiver.url(), json!({"provider": "github", "retry": {"delays": []}})).await;
