@@ -418,6 +418,10 @@ async fn a_request_that_is_not_one_is_told_why() {
         let request = Request::post("/webhooks").header("content-type", "application/json").body(text.as_bytes());
         teller.send(request).await.refuses(400, "malformed");
     }
+    for text in ["null", "3", &format!("[\"{NOWHERE}\"]")] {
+        let request = Request::post("/webhooks").header("content-type", "application/json").body(text.as_bytes());
+        teller.send(request).await.refuses(422, "validation");
+    }
     let json = |path: &str| Request::post(path).header("content-type", "application/json");
     let long = format!("{{\"url\": \"{}\"}}", "x".repeat(1 << 20));
     teller.send(json("/webhooks").body(long.as_bytes())).await.refuses(413, "payload_too_large");
