@@ -174,6 +174,21 @@ async fn a_secret_replaced_at_one_is_signed_with_by_all_right_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_moved_is_delivered_to_by_all_where_it_is_right_after() {
+    let ((senders, _), receiver) = (three("").await, Upstream::start().await);
+    let webhook = id(&senders[0].register(&receiver.url(), json!({})).await);
+    for round in 0..6 {
+        let url = format!("{}/{round}", receiver.url());
+        let said = senders[round % 3].patch(&format!("/webhooks/{webhook}"), &json!({"url": url})).await;
+        assert_eq!(said.status, 200, "{said:?}");
+        senders[(round + 1) % 3].publish("a.b", json!({"round": round})).await;
+        receiver.wait_for(round + 1).await;
+        assert_eq!(receiver.arrived()[round].target, format!("/{round}"));
+    }
+    stop(senders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn three_that_are_asked_at_once_make_no_more_endpoints_than_there_may_be() {
     const MOST: usize = 7;
     let (senders, _) = three("").await;
