@@ -7,6 +7,10 @@
 //! of this process, and everything shares the machine: rates are those of a machine that does all of it at once. What
 //! else runs on it moves them, so stores take turns within a round, and what counts is the median.
 
+#[path = "deliveries/cost.rs"]
+mod cost;
+#[path = "deliveries/disk.rs"]
+mod disk;
 #[path = "deliveries/engine.rs"]
 mod engine;
 #[path = "deliveries/event.rs"]
@@ -41,9 +45,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use cost::Cpu;
 use engine::Engine;
 use ids::Place;
-use stand::{Cpu, Drained, Full, Stand, Steady};
+use stand::{Drained, Full, Stand, Steady};
 use table::Table;
 use upstream::Health;
 
@@ -171,7 +176,7 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     let seconds = plan.seconds.unwrap_or(Duration::from_secs(if plan.full { 20 } else { 2 }));
     let rounds = plan.rounds.unwrap_or(if plan.full { 3 } else { 1 });
     let stand = Stand::new(&plan.folder, seconds)?;
-    let flush = stand.flush_time()?;
+    let flush = disk::flush_time(stand.folder())?;
     let mut tables = Tables::new();
     for round in 0..rounds {
         eprintln!("round {}/{rounds}", round + 1);
@@ -267,14 +272,14 @@ impl Tables {
 
     fn note_full(&mut self, name: String, full: &Full) {
         let Full { accepted_per_second, delivered_per_second, answer: [p50, p99], cpu } = *full;
-        let Cpu { gateway, server } = cpu;
-        self.full.add(name, vec![accepted_per_second, delivered_per_second, p50, p99, gateway, server]);
+        let Cpu { program, server } = cpu;
+        self.full.add(name, vec![accepted_per_second, delivered_per_second, p50, p99, program, server]);
     }
 
     fn note_drained(&mut self, engine: Engine, count: usize, drained: &Drained) {
-        let Drained { per_second, cpu: Cpu { gateway, server }, rss } = *drained;
+        let Drained { per_second, cpu: Cpu { program, server }, rss } = *drained;
         let [idle, peak, after] = rss.map(|bytes| bytes as f64 / f64::from(1 << 20));
-        self.backlog.add(waiting(engine, count), vec![per_second, gateway, server, idle, peak, after]);
+        self.backlog.add(waiting(engine, count), vec![per_second, program, server, idle, peak, after]);
     }
 
     fn render(&self, long: usize) -> String {
@@ -305,8 +310,8 @@ const STEADY: &[table::Column] = &[
 ];
 
 fn note_steady(table: &mut Table, name: String, steady: &Steady) {
-    let Steady { rate, answer, arrival, answer_to_arrival, cpu: Cpu { gateway, server } } = *steady;
-    table.add(name, [&[rate][..], &answer, &arrival, &answer_to_arrival, &[gateway, server]].concat());
+    let Steady { rate, answer, arrival, answer_to_arrival, cpu: Cpu { program, server } } = *steady;
+    table.add(name, [&[rate][..], &answer, &arrival, &answer_to_arrival, &[program, server]].concat());
 }
 
 fn waiting(engine: Engine, count: usize) -> String {

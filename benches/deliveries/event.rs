@@ -19,6 +19,9 @@ pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 /// What Standard Webhooks are remembered for.
 pub const TTL: Duration = Duration::from_secs(4 * 24 * 3600);
 
+/// The answer to an event that is on the disk.
+pub const ACCEPTED: u16 = 200;
+
 /// No more sources than this: each has one digit in its path.
 pub const MAX_SOURCES: usize = 10;
 
@@ -51,6 +54,7 @@ pub fn number(head: &[u8]) -> Option<usize> {
 /// A request that is signed anew for each event, in place.
 ///
 /// HMAC of 1 KiB is a small part of what sending takes, and a signature ages: this one has a timestamp in it.
+#[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
     keyed: Hmac<Sha256>,

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
+use crate::cost::Mark;
 use crate::event::{SECRET, path, source_name};
 use crate::process::{Process, free_port};
 use crate::usage;
@@ -24,15 +24,6 @@ pub struct Gateway {
     server: Option<u32>,
 }
 
-/// What has been used so far.
-#[derive(Clone, Copy)]
-pub struct Mark {
-    pub at: Instant,
-    pub cpu: Duration,
-    /// Of the PostgreSQL; nothing where there is none.
-    pub server_cpu: Duration,
-}
-
 impl Gateway {
     /// Starts one on the store at `url`, which is in the process `server` if it is not in a file.
     pub fn start(folder: &Path, url: &str, server: Option<u32>, upstreams: &[String]) -> anyhow::Result<Self> {
@@ -48,11 +39,7 @@ impl Gateway {
     }
 
     pub fn mark(&self) -> Mark {
-        Mark {
-            at: Instant::now(),
-            cpu: usage::cpu_time(self.process.id()),
-            server_cpu: self.server.map(usage::cpu_time).unwrap_or_default(),
-        }
+        Mark::of(self.process.id(), self.server)
     }
 
     /// The memory that is resident now, in bytes.

@@ -31,7 +31,7 @@ struct Times {
 pub struct Latencies {
     pub to_answer: Vec<Duration>,
     pub to_arrival: Vec<Duration>,
-    /// From the client's 200, or nothing where the upstream had it before.
+    /// From the client's answer, or nothing where the upstream had it before.
     pub answer_to_arrival: Vec<Duration>,
     /// Sent, and not delivered.
     pub missing: usize,
@@ -54,7 +54,7 @@ impl Journal {
         self.write(number, |times| &times.sent, at);
     }
 
-    /// The client has its 200.
+    /// The client has its answer.
     pub fn answered(&self, number: usize) {
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.write(number, |times| &times.answered, Instant::now());
@@ -78,7 +78,7 @@ impl Journal {
         faults.iter().map(|(what, times)| format!("{times} times: {what}")).collect()
     }
 
-    /// How many events were answered with 200.
+    /// How many events were accepted.
     pub fn answers(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
     }

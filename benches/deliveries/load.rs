@@ -12,16 +12,17 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::event::Request;
+use crate::event::{ACCEPTED, Request};
 use crate::journal::Journal;
 use crate::wire::{Reader, status};
 
 const CONNECTIONS: usize = 64;
 
-/// Where events are sent: to one source after the other.
+/// What is sent, and where: to one source after the other.
 #[derive(Clone)]
 pub struct Load {
     pub port: u16,
+    pub request: Request,
     pub sources: usize,
     pub journal: Arc<Journal>,
 }
@@ -89,7 +90,7 @@ impl Connection {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, load.port)).await?;
         stream.set_nodelay(true)?;
         let (reading, writing) = stream.into_split();
-        Ok(Self { load: load.clone(), responses: Reader::new(reading), writing, request: Request::new(load.port) })
+        Ok(Self { load: load.clone(), responses: Reader::new(reading), writing, request: load.request.clone() })
     }
 
     /// Sends an event at its time. One that is late because the one before it was not answered is late from its time on.
@@ -108,7 +109,7 @@ impl Connection {
         journal.sent(number, at);
         self.writing.write_all(self.request.of_event(number, number % self.load.sources)).await?;
         match self.responses.next().await?.map(status) {
-            Some(200) => journal.answered(number),
+            Some(ACCEPTED) => journal.answered(number),
             Some(status) => journal.fault(format!("an event was answered {status}")),
             None => return Err(io::ErrorKind::UnexpectedEof.into()),
         }

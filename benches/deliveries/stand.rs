@@ -1,7 +1,5 @@
 //! The measurements, each on a store and a gateway of its own.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +8,10 @@ use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::cost::Cpu;
 use crate::engine::{Engine, Place};
-use crate::event::MAX_SOURCES;
-use crate::gateway::{Gateway, Mark};
+use crate::event::{MAX_SOURCES, Request};
+use crate::gateway::Gateway;
 use crate::journal::{Journal, quantile};
 use crate::load::Load;
 use crate::services::postgres::Postgres;
@@ -71,23 +70,6 @@ pub struct Drained {
     pub rss: [u64; 3],
 }
 
-/// In microseconds for each event.
-#[derive(Clone, Copy)]
-pub struct Cpu {
-    pub gateway: f64,
-    /// NaN where there is no server.
-    pub server: f64,
-}
-
-impl Cpu {
-    fn between(begin: Mark, end: Mark, events: usize, place: &Place) -> Self {
-        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events as f64;
-        let server =
-            if place.process().is_some() { each(end.server_cpu.saturating_sub(begin.server_cpu)) } else { f64::NAN };
-        Self { gateway: each(end.cpu.saturating_sub(begin.cpu)), server }
-    }
-}
-
 impl Stand {
     /// Everything is in a new folder within `folder`, but PostgreSQL, which is where the tests have it.
     pub fn new(folder: &Path, seconds: Duration) -> anyhow::Result<Self> {
@@ -103,22 +85,6 @@ impl Stand {
         &self.server
     }
 
-    /// How long the disk takes to have 4 KiB: the median of many times.
-    pub fn flush_time(&self) -> anyhow::Result<Duration> {
-        const TIMES: usize = 51;
-        let path = self.folder().join("flush");
-        let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
-        let mut times = Vec::with_capacity(TIMES);
-        for _ in 0..TIMES {
-            file.write_all(&[0; 4096])?;
-            let begin = Instant::now();
-            file.sync_data()?;
-            times.push(begin.elapsed());
-        }
-        times.sort();
-        Ok(times[TIMES / 2])
-    }
-
     /// Events as fast as they are accepted; the upstream is well or refuses.
     pub async fn full(&self, engine: Engine, health: Health) -> anyhow::Result<Full> {
         let folder = tempfile::tempdir_in(self.folder())?;
@@ -127,7 +93,7 @@ impl Stand {
         let journal = Arc::new(Journal::new(events as usize));
         let upstream = Upstream::start(health, &journal).await?;
         let gateway = Gateway::start(folder.path(), &place.url(), place.process(), &[upstream.url()])?;
-        let load = Load { port: gateway.port, sources: 1, journal: Arc::clone(&journal) };
+        let load = load(&gateway, 1, &journal);
         let running = load.closed();
         sleep(WARM_UP).await;
         let (begin, first, had) = (gateway.mark(), journal.answers(), journal.arrivals());
@@ -141,7 +107,7 @@ impl Stand {
             accepted_per_second: answers as f64 / elapsed,
             delivered_per_second: arrivals as f64 / elapsed,
             answer: halves(&mut journal.latencies(first, |_| true).to_answer),
-            cpu: Cpu::between(begin, end, answers, &place),
+            cpu: Cpu::between(begin, end, answers),
         })
     }
 
@@ -179,7 +145,7 @@ impl Stand {
         }
         let urls: Vec<String> = upstreams.iter().map(Upstream::url).collect();
         let gateway = Gateway::start(folder.path(), &place.url(), place.process(), &urls)?;
-        let load = Load { port: gateway.port, sources: urls.len(), journal: Arc::clone(&journal) };
+        let load = load(&gateway, urls.len(), &journal);
         let running = load.steady(rate, count);
         sleep(WARM_UP).await;
         let begin = gateway.mark();
@@ -198,7 +164,7 @@ impl Stand {
             answer: halves(&mut all.to_answer),
             arrival: halves(&mut all.to_arrival),
             answer_to_arrival: halves(&mut all.answer_to_arrival),
-            cpu: Cpu::between(begin, end, count - warm_up, &place),
+            cpu: Cpu::between(begin, end, count - warm_up),
         })
     }
 
@@ -227,10 +193,15 @@ impl Stand {
         complain(&journal);
         Ok(Drained {
             per_second: journal.arrival_rate((count / MEASURED_PART).max(MEASURED_LEAST)),
-            cpu: Cpu::between(begin, end, count - had, &place),
+            cpu: Cpu::between(begin, end, count - had),
             rss: [idle, gateway.peak_rss(), gateway.rss()],
         })
     }
+}
+
+fn load(gateway: &Gateway, sources: usize, journal: &Arc<Journal>) -> Load {
+    let (port, request, journal) = (gateway.port, Request::new(gateway.port), Arc::clone(journal));
+    Load { port, request, sources, journal }
 }
 
 fn complain(journal: &Journal) {
