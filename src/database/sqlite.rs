@@ -269,15 +269,23 @@ fn set_durability(
 fn transact(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let wrong = |error| store_error(&error);
     // Dropped without a commit, it is rolled back.
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
+    if let [job] = group {
+        // Undone alone is undone with the transaction: no copies of its pages are kept.
+        job.run(&transaction)?;
+        return transaction.commit().map_err(wrong);
+    }
+    // rusqlite's own savepoints are compiled anew each time.
+    let say = |sql| transaction.prepare_cached(sql).and_then(|mut said| said.execute([])).map(drop).map_err(wrong);
     for job in group {
-        let savepoint = transaction.savepoint().map_err(wrong)?;
-        match job.run(&savepoint) {
-            Ok(()) => savepoint.commit().map_err(wrong)?,
+        say("SAVEPOINT job")?;
+        match job.run(&transaction) {
+            Ok(()) => {}
             // A full disk, for one, ends the whole transaction: there is nothing left to go on with.
-            Err(error) if savepoint.is_autocommit() => return Err(error),
-            Err(_) => drop(savepoint),
+            Err(error) if transaction.is_autocommit() => return Err(error),
+            Err(_) => say("ROLLBACK TO job")?,
         }
+        say("RELEASE job")?;
     }
     transaction.commit().map_err(wrong)
 }
