@@ -17,7 +17,7 @@ const BACK: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_before_postgres_crashed_is_delivered_after() {
-    const EVENTS: usize = 300;
+    const EVENTS: usize = 3000;
     let (postgres, upstream) = (Postgres::start(), Upstream::start().await);
     let node = Node::new(&postgres.url());
     let serving = node.start_and_wait().await;
