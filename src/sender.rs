@@ -3,6 +3,7 @@
 //! `publish` keeps an event and all that is owed of it in one step; `delivery` does the rest. What customers registered
 //! is the `directory`; `upkeep` draws the consequences of what deliveries came to.
 
+mod again;
 mod answer;
 pub mod api;
 mod catalogue;

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::Sender;
 use super::name;
 use super::refusal::{Code, Refusal};
 use super::vault::Vault;
@@ -82,6 +83,34 @@ impl RequestKey {
     pub fn event_id(&self, at: usize) -> String {
         let digest = Sha256::new().chain_update(self.key).chain_update((at as u64).to_be_bytes()).finalize();
         format!("{}{}", name::EVENT, encode_hex(&half(&digest)))
+    }
+}
+
+impl Sender {
+    /// What came of a request; where it was refused, what was answered to the same request before: once it was done, it
+    /// may be in its own way.
+    ///
+    /// # Errors
+    /// If it was refused, and was not answered before.
+    pub async fn or_before(
+        &self,
+        outcome: Result<Answer, Refusal>,
+        key: Option<RequestKey>,
+    ) -> Result<Answer, Refusal> {
+        match outcome {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => self.kept_answer(key).await?.ok_or(refusal),
+        }
+    }
+
+    /// What was answered before to the request of this key.
+    ///
+    /// # Errors
+    /// If the key was used for another request, or the store cannot be asked.
+    pub(super) async fn kept_answer(&self, key: Option<RequestKey>) -> Result<Option<Answer>, Refusal> {
+        let Some(key) = key else { return Ok(None) };
+        let kept = self.store.answered(key.key, self.clock.millis()).await?;
+        kept.map(|kept| Answer::again(&kept, key, &self.vault)).transpose()
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
+use utoipa::ToSchema;
 
 use super::answer::{Answer, RequestKey};
 use super::event::{Content, Event};
 use super::fanout::bodies_for;
-use super::history::{DeliveryAnswer, DeliveryStatus, TestInput};
+use super::history::{DeliveryAnswer, DeliveryStatus};
 use super::refusal::{Code, Refusal};
 use super::{SOURCE, Sender, name};
 use crate::store::{Accepted, Batch, BatchOutcome, Begin, Emitted, Id, NewEvent, Owed, Trigger};
@@ -20,6 +22,19 @@ const TEST: &str = "webhook.test";
 
 /// How much longer than its attempt a test's lease lasts.
 const MARGIN: Duration = Duration::from_secs(10);
+
+/// What to try out a webhook with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestInput {
+    /// `webhook.test` if absent. For a type that is known with an example, that is its data.
+    #[serde(default)]
+    pub event_type: Option<String>,
+    /// The event's data.
+    #[serde(default)]
+    #[schema(value_type = Option<Value>)]
+    pub custom_data: Option<Value>,
+}
 
 impl Sender {
     /// Makes one attempt at a test event, whose outcome changes nothing about the webhook's health. It is made whether

@@ -12,13 +12,13 @@ use super::extract::{Body, Caller, NoBody, OptionalBody, Path, Query, limit};
 use super::reply::Done;
 use crate::access::Permission::{Manage, Read};
 use crate::clock::UnixMillis;
+use crate::sender::again::{RecoverInput, Recovered, Replayed};
 use crate::sender::answer::Answer;
 use crate::sender::endpoint::Status;
-use crate::sender::history::{
-    DeliveryAnswer, DeliveryFilter, DeliveryList, DeliveryStatus, RecoverInput, Recovered, Replayed, TestInput,
-};
+use crate::sender::history::{DeliveryAnswer, DeliveryFilter, DeliveryList, DeliveryStatus};
 use crate::sender::name;
 use crate::sender::refusal::{Code, Problem, Refusal};
+use crate::sender::trial::TestInput;
 use crate::sender::webhook::WebhookInput;
 use crate::sender::webhooks::{Deleted, Rotation, SecretAnswer, WebhookAnswer, WebhookFilter, WebhookList};
 
