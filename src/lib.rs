@@ -1,4 +1,4 @@
-//! Hookward: a gateway that stands in front of an app and accepts webhooks.
+//! Hookward: a gateway that stands in front of an app and accepts webhooks, and a sender that tells its own.
 //!
 //! The rooms, in reading order; `docs/ARCHITECTURE.md` has the map.
 
