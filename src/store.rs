@@ -519,8 +519,8 @@ impl Store {
         }
     }
 
-    /// Owes an event anew to `destinations`, with its own body: a delivery of its own for each, whatever became of the
-    /// others. Returns their ids; `None` if there is no such event.
+    /// Owes an event anew to `destinations`, each with the body that it had: a delivery of its own for each, whatever
+    /// became of the others. Returns their ids; `None` if there is no such event.
     ///
     /// # Errors
     /// If the store cannot be asked.
@@ -530,7 +530,18 @@ impl Store {
         destinations: Vec<Arc<str>>,
         now: UnixMillis,
     ) -> Result<Option<Vec<Id>>, StoreError> {
-        let owed = |destination| Owed { trigger: Trigger::Replay, ..Owed::due(destination, now) };
+        // Whoever had it in another form gets that one again.
+        let filter = SentFilter {
+            endpoints: destinations.clone(),
+            event: Some(event),
+            limit: MAX_PAGE,
+            ..SentFilter::default()
+        };
+        let had = self.sent(filter).await?.rows;
+        let owed = |destination: Arc<str>| {
+            let variant = had.iter().find(|row| *row.endpoint == *destination).map_or(0, |row| row.variant);
+            Owed { variant, trigger: Trigger::Replay, ..Owed::due(destination, now) }
+        };
         let deliveries: Vec<(Id, Owed)> =
             destinations.into_iter().map(|destination| (event, owed(destination))).collect();
         let ids = deliveries.iter().map(|(_, owed)| owed.id).collect();

@@ -41,6 +41,23 @@ async fn a_replay_is_a_delivery_of_its_own(subject: Subject) {
     assert_eq!(subject.store.replay(Id::new(wall(0)), vec![Arc::from("a")], wall(HOUR)).await, Ok(None));
 }
 
+async fn a_replay_has_the_body_that_each_had(subject: Subject) {
+    let variants = vec![Bytes::from_static(b"other")];
+    let had = vec![owed("a", 0), Owed { variant: 1, ..owed("b", 0) }];
+    let event = NewEvent { variants, ..emitted("t", had, 0) };
+    let (known, own) = (event.id, event.message.body.clone());
+    subject.store.accept(event).await.expect("an answer");
+    for name in ["a", "b"] {
+        let leased = subject.lease(name, 1, 0).await.remove(0);
+        subject.settle(&leased, Verdict::Delivered, 0).await;
+    }
+    let to = ["a", "b", "c"].map(Arc::from).to_vec();
+    subject.store.replay(known, to, wall(HOUR)).await.expect("an answer").expect("the event");
+    for (name, body) in [("a", &own[..]), ("b", b"other"), ("c", &own[..])] {
+        assert_eq!(subject.lease(name, 9, HOUR).await[0].message.body, body, "{name}");
+    }
+}
+
 async fn an_event_is_owed_anew(subject: Subject) {
     let variants = vec![Bytes::from_static(b"other")];
     let event = NewEvent { variants, ..emitted("invoice.paid", vec![owed("a", 0)], 0) };
@@ -89,6 +106,7 @@ async fn what_waits_can_be_made_due(subject: Subject) {
 on_every_store! {
     what_is_dead_or_waits_can_be_retried
     a_replay_is_a_delivery_of_its_own
+    a_replay_has_the_body_that_each_had
     an_event_is_owed_anew
     what_is_owed_anew_is_answered_once
     what_waits_can_be_made_due
