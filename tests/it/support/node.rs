@@ -48,8 +48,13 @@ impl Node {
     /// Starts the program and waits until it answers.
     pub async fn start_and_wait(&self) -> Serving {
         let serving = self.start();
-        wait_until("the sender to listen", || std::net::TcpStream::connect(self.address).is_ok()).await;
+        self.listens().await;
         serving
+    }
+
+    /// Waits until it answers. From then on a signal ends it in order.
+    pub async fn listens(&self) {
+        wait_until("the sender to listen", || std::net::TcpStream::connect(self.address).is_ok()).await;
     }
 
     /// Asks its API, which must answer.

@@ -77,6 +77,7 @@ async fn survives(url: &str) {
     }
     wait_until("everything to arrive", || ledger::is_settled(&upstream, PATHS.len(), &promised)).await;
     // What arrived last may not be written down yet; the last thing that the sender does is to do so.
+    node.listens().await;
     serving.signal("TERM");
     let (status, log) = serving.end();
     assert!(status.success(), "{log:#?}");

@@ -87,7 +87,8 @@ async fn what_any_of_three_answered_is_delivered_though_one_is_killed() {
     let promised = publishers.finish().await;
     assert_eq!(promised.len(), events, "each has an id of its own");
     wait_until("everything to arrive", || ledger::is_settled(&upstream, PATHS.len(), &promised)).await;
-    for serving in serving {
+    for (node, serving) in nodes.iter().zip(serving) {
+        node.listens().await;
         serving.signal("TERM");
         let (status, log) = serving.end();
         assert!(status.success(), "{log:#?}");
