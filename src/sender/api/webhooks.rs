@@ -18,9 +18,10 @@ use crate::sender::endpoint::Status;
 use crate::sender::history::{DeliveryAnswer, DeliveryFilter, DeliveryList, DeliveryStatus};
 use crate::sender::name;
 use crate::sender::refusal::{Code, Problem, Refusal};
+use crate::sender::secrets::{Rotation, SecretAnswer};
 use crate::sender::trial::TestInput;
 use crate::sender::webhook::WebhookInput;
-use crate::sender::webhooks::{Deleted, Rotation, SecretAnswer, WebhookAnswer, WebhookFilter, WebhookList};
+use crate::sender::webhooks::{Deleted, WebhookAnswer, WebhookFilter, WebhookList};
 
 const TAG: &str = "webhooks";
 
