@@ -23,6 +23,7 @@ pub mod telemetry;
 
 pub mod clock;
 pub mod document;
+pub mod name;
 pub mod network;
 pub mod quantity;
 pub mod rejection;

@@ -34,9 +34,9 @@ use crate::store::Store;
 use crate::telemetry::metrics::SenderMetrics;
 use directory::Directory;
 
-pub use catalogue::{EventType, Grouping};
+pub use catalogue::EventType;
 pub use destination::{Builder, Emitter};
-pub use name::{DEFAULT_ACCOUNT, check_event_type, check_name};
+pub use name::{DEFAULT_ACCOUNT, check_name};
 pub use refusal::{Code, Refusal};
 pub use upkeep::Operations;
 pub use vault::Vault;

@@ -13,7 +13,7 @@ use crate::access::Tokens;
 use crate::document::{Fault, Reader};
 use crate::egress::Url;
 use crate::quantity::format_duration;
-use crate::sender::{DEFAULT_ACCOUNT, Emitter, EventType, Grouping, check_event_type, check_name};
+use crate::sender::{DEFAULT_ACCOUNT, Emitter, EventType, check_name};
 use crate::signature::secret::Secret;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
@@ -89,7 +89,7 @@ impl SenderConfig {
         let disable_after = reader.parse("disable_after", parse_disable_after);
         let max_in_flight = count(&reader, "max_in_flight", 1000).unwrap_or(16);
         let egress_ips = read_addresses(&reader);
-        let event_types = read_event_types(&reader);
+        let event_types = EventType::read_all(&reader).into_iter().map(Arc::new).collect();
         let operations = reader.table("operations").and_then(|inner| read_operations(inner, environment, warnings));
         reader.finish();
         Self {
@@ -208,30 +208,6 @@ fn read_addresses(reader: &Reader<'_>) -> Vec<IpAddr> {
         }
     }
     addresses
-}
-
-/// `[[sender.event_type]]`.
-fn read_event_types(parent: &Reader<'_>) -> Vec<Arc<EventType>> {
-    let mut all: Vec<Arc<EventType>> = Vec::new();
-    for reader in parent.tables("event_type") {
-        let name = reader.parse("name", |text| check_event_type(text).map(|()| text.to_owned()));
-        if !reader.has("name") {
-            reader.missing("name", "\"invoice.paid\"");
-        }
-        let text = |key| reader.text(key).map(|text| text.value.to_owned());
-        let (description, category, scope) = (text("description").unwrap_or_default(), text("category"), text("scope"));
-        let grouping = reader.choice("grouping", &[("every_single", Grouping::EverySingle)]).unwrap_or_default();
-        let fields = reader.texts("fields").unwrap_or_default().iter().map(|text| text.value.to_owned()).collect();
-        let example = reader
-            .parse("example", |text| serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}")));
-        if let Some(name) = name.as_ref().filter(|name| all.iter().any(|other| other.name == **name)) {
-            reader.fault(reader.place_of("name"), format!("name: there is another event type \"{name}\""));
-        }
-        reader.finish();
-        let Some(name) = name else { continue };
-        all.push(Arc::new(EventType { name, description, category, scope, grouping, fields, example }));
-    }
-    all
 }
 
 fn read_operations(

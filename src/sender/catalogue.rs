@@ -12,43 +12,7 @@ use super::name;
 use super::refusal::Refusal;
 use crate::signature::json::Pointer;
 
-/// A kind of event that an app emits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EventType {
-    /// Such as `invoice.paid`: letters, digits, `_`, `-` and `.`.
-    #[schema(example = "invoice.paid", max_length = 128, pattern = "^[A-Za-z0-9_.-]+$")]
-    pub name: String,
-    /// For people.
-    #[serde(default)]
-    pub description: String,
-    /// The product or service that it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "Billing")]
-    pub category: Option<String>,
-    /// What it happens to, such as `VAULT` or `USER`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
-    /// How repeated events are told: each one, or fewer and fewer of them.
-    #[serde(default)]
-    pub grouping: Grouping,
-    /// The names of the fields of its data.
-    #[serde(default)]
-    pub fields: Vec<String>,
-    /// Data of such an event, which a test event has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
-    pub example: Option<Value>,
-}
-
-/// How repeated events are told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Grouping {
-    /// Each one.
-    #[default]
-    EverySingle,
-}
+pub use crate::signature::emission::EventType;
 
 /// Endpoints that get a part of the events: those that name the group, or that match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -111,14 +75,12 @@ pub struct AccountSettings {
     pub strict_event_types: Option<bool>,
 }
 
-impl EventType {
-    /// Checks it, as it was given.
-    ///
-    /// # Errors
-    /// The field that is wrong.
-    pub fn check(&self) -> Result<(), Refusal> {
-        name::check_event_type(&self.name).map_err(|wrong| Refusal::field("/name", wrong))
-    }
+/// Checks an event type, as it was given.
+///
+/// # Errors
+/// The field that is wrong.
+pub fn check_event_type(kind: &EventType) -> Result<(), Refusal> {
+    name::check_event_type(&kind.name).map_err(|wrong| Refusal::field("/name", wrong))
 }
 
 impl GroupInput {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::{Answer, RequestKey};
-use super::catalogue::{AccountSettings, EventType, Group, GroupInput};
+use super::catalogue::{AccountSettings, EventType, Group, GroupInput, check_event_type};
 use super::destination::Emitter;
 use super::directory::{Account, Copy};
 use super::refusal::{Code, Refusal};
@@ -130,7 +130,7 @@ impl Sender {
         kind: EventType,
         key: Option<RequestKey>,
     ) -> Result<Answer, Refusal> {
-        kind.check()?;
+        check_event_type(&kind)?;
         let decided = self.directory.change(|copy| {
             let known = copy.account(account);
             if self.knows(known, &kind.name) {
@@ -155,7 +155,7 @@ impl Sender {
         name: &str,
         kind: EventType,
     ) -> Result<EventTypeAnswer, Refusal> {
-        kind.check()?;
+        check_event_type(&kind)?;
         if kind.name != name {
             return Err(Refusal::field("/name", format!("it is not \"{name}\", as the path has it")));
         }

@@ -1,7 +1,10 @@
 //! The sender's half of a preset: what a provider sends beside its signature, and how it goes on when nobody takes it.
 
 mod envelope;
+mod event_type;
 mod header;
+mod members;
+mod policy;
 mod words;
 
 use std::time::Duration;
@@ -21,7 +24,9 @@ use crate::quantity::parse_duration;
 use crate::schedule::{Schedule, Waits};
 
 pub use envelope::{Envelope, EventFacts};
+pub use event_type::{EventType, Grouping};
 pub use header::{AttemptFacts, EmittedHeader};
+pub use policy::{AuthorizationKind, Exhausted, Policy, SecretPolicy, SecretScope, SecretView};
 
 /// How a provider's webhooks are sent, beside how they are signed.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +41,9 @@ pub struct Emission {
     pub timeout: Duration,
     pub schedule: Schedule,
     pub secret: SecretShape,
+    pub policy: Policy,
+    /// The events that the provider has.
+    pub event_types: Vec<EventType>,
 }
 
 /// Which moment a retry says that it was signed at.
@@ -120,14 +128,12 @@ impl SecretShape {
         Self { prefix: prefix.to_owned(), bytes, form }
     }
 
-    fn read(reader: Reader<'_>, standard: Self) -> Self {
-        let shape = Self {
+    fn read(reader: &Reader<'_>, standard: Self) -> Self {
+        Self {
             prefix: reader.text("prefix").map_or(standard.prefix, |text| text.value.to_owned()),
             bytes: reader.integer("bytes", 16, 64).and_then(|bytes| bytes.try_into().ok()).unwrap_or(standard.bytes),
             form: reader.choice("form", &SecretText::WORDS).unwrap_or(standard.form),
-        };
-        reader.finish();
-        shape
+        }
     }
 }
 
@@ -157,6 +163,8 @@ impl Emission {
             timeout: Duration::from_secs(15),
             schedule: standard_schedule(),
             secret: SecretShape::standard(scheme.secret_form()),
+            policy: Policy::default(),
+            event_types: Vec::new(),
         }
     }
 
@@ -182,6 +190,11 @@ impl Emission {
             schedule = Schedule::read(retry, schedule);
             facts.retry_span = says_when.then(|| schedule.span());
         }
+        let (mut secret, mut whose) = (standard.secret, standard.policy.secret);
+        if let Some(inner) = reader.table("secret") {
+            (secret, whose) = (SecretShape::read(&inner, secret), SecretPolicy::read(&inner));
+            inner.finish();
+        }
         let emission = Self {
             envelope: own_envelope.unwrap_or(standard.envelope),
             content_type: content_type.unwrap_or(standard.content_type),
@@ -190,10 +203,9 @@ impl Emission {
             success: read_success(&reader).unwrap_or(standard.success),
             timeout: facts.timeout.unwrap_or(standard.timeout),
             schedule,
-            secret: match reader.table("secret") {
-                Some(secret) => SecretShape::read(secret, standard.secret),
-                None => standard.secret,
-            },
+            secret,
+            policy: Policy::read(&reader, whose),
+            event_types: EventType::read_all(&reader),
         };
         emission.check(&reader, scheme);
         reader.finish();
@@ -205,6 +217,13 @@ impl Emission {
         let json = self.content_type.as_bytes().ends_with(b"json");
         if json && serde_json::from_slice::<serde::de::IgnoredAny>(&self.envelope.render(&SAMPLE)).is_err() {
             reader.fault(reader.place_of("envelope"), "envelope: it does not come out as JSON");
+        }
+        let policy = &self.policy;
+        if policy.secret.given && policy.secret.scope == SecretScope::Account {
+            reader.fault(reader.place_of("secret"), "secret: an account's secret is made by us, leave source out");
+        }
+        if policy.recreate && policy.exhausted != Exhausted::Disable {
+            reader.fault(reader.place_of("reenable"), "reenable: it goes with exhausted = \"disable\"");
         }
         let sample = self.secret.generate(|random| random.fill(7));
         if let Err(why) = scheme.secret_form().derive(&sample) {
@@ -301,6 +320,29 @@ mod tests {
         assert_eq!(success, [true, false, true]);
         let secret = emission.secret.generate(|random| random.fill(0xff));
         assert_eq!(secret.expose(), b"whsec______________________w");
+        assert_eq!((emission.policy, emission.event_types), (Policy::default(), Vec::new()));
+    }
+
+    #[test]
+    fn what_endpoints_may_be_is_said_too() {
+        let (emission, _, faults) = read(
+            "exhausted = \"disable\"\nreenable = \"recreate\"\ngone = \"retry\"\nextra_headers = \"deny\"\nauthorization = [\"bearer\", \"basic\"]\nports = [443]\ncreation_test = ' {\"a\": 1} '\nsecret = { scope = \"account\", view = \"always\" }\nevent_type = [{ name = \"a.b\", grouping = \"exp_repeat\", fields = [\"x\"], example = '{\"x\": 1}' }]",
+        );
+        assert_eq!(faults, [""; 0]);
+        let secret = SecretPolicy { scope: SecretScope::Account, given: false, view: SecretView::Always };
+        let policy = Policy {
+            secret,
+            exhausted: Exhausted::Disable,
+            recreate: true,
+            heeds_gone: false,
+            extra_headers: false,
+            authorization: [AuthorizationKind::Bearer, AuthorizationKind::Basic].into(),
+            ports: vec![443],
+            creation_test: Some("{\"a\": 1}".into()),
+        };
+        assert_eq!(emission.policy, policy);
+        let kind = &emission.event_types[0];
+        assert_eq!((kind.name.as_str(), kind.grouping, kind.fields.len()), ("a.b", Grouping::ExpRepeat, 1));
     }
 
     #[test]
@@ -314,6 +356,11 @@ mod tests {
             ("headers = { \"a b\" = \"x\" }", "t.toml:2:21: [sender.headers]: a b: \"a b\" is not a header's name"),
             ("headers = { X = \"{x}\" }", "t.toml:2:17: [sender.headers]: X: there is no {x}"),
             ("secret = { bytes = 8 }", "t.toml:2:20: [sender.secret]: bytes: 8 is not a whole number from 16 to 64"),
+            ("reenable = \"recreate\"", "t.toml:2:12: [sender]: reenable: it goes with exhausted = \"disable\""),
+            ("ports = [0]", "t.toml:2:9: [sender]: ports: a list is not a list of ports from 1 to 65535"),
+            ("authorization = [\"digest\"]", "t.toml:2:18: [sender]: authorization: \"digest\" is not known, write"),
+            ("creation_test = '{'", "t.toml:2:17: [sender]: creation_test: it is not JSON"),
+            ("event_type = [{ name = \"a b\" }]", "t.toml:2:24: [sender.event_type]: name: it is not an event type"),
             ("envelop = \"\"", "t.toml:2:1: [sender]: unknown key `envelop`, did you mean `envelope`?"),
         ] {
             let faults = read(line).2;

@@ -2,12 +2,17 @@
 
 use std::fmt::Write;
 
+use super::members::Members;
 use super::words::{Piece, parse};
 use crate::clock::UnixMillis;
 
 /// What the body of an event looks like: text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope(Vec<Piece<Fact>>);
+pub struct Envelope {
+    pieces: Vec<Piece<Fact>>,
+    /// The names that it writes itself at the top: members of the data that have one of them are left out.
+    own: Vec<String>,
+}
 
 /// What an envelope says of an event.
 #[derive(Debug, Clone, Copy)]
@@ -30,19 +35,23 @@ enum Fact {
     Timestamp,
     Unix,
     Data,
+    Members,
     Account,
     Endpoint,
+    Occurrence,
 }
 
 impl Fact {
-    const WORDS: [(&'static str, Self); 7] = [
+    const WORDS: [(&'static str, Self); 9] = [
         ("event.id", Self::Id),
         ("event.type", Self::Type),
         ("event.timestamp", Self::Timestamp),
         ("event.unix", Self::Unix),
         ("event.data", Self::Data),
+        ("event.members", Self::Members),
         ("account.id", Self::Account),
         ("endpoint.id", Self::Endpoint),
+        ("occurrence", Self::Occurrence),
     ];
 }
 
@@ -61,7 +70,17 @@ impl Envelope {
     /// # Errors
     /// A placeholder that there is not, as a fragment.
     pub fn parse(text: &str) -> Result<Self, String> {
-        parse(text, &Fact::WORDS).map(Self)
+        let mut envelope = Self { pieces: parse(text, &Fact::WORDS)?, own: Vec::new() };
+        envelope.own = envelope.names();
+        Ok(envelope)
+    }
+
+    /// The names at the top of what it gives for an event without data; none where that is no object.
+    fn names(&self) -> Vec<String> {
+        let empty = EventFacts { id: "", kind: "", timestamp: UnixMillis(0), data: b"{}", account: "", endpoint: "" };
+        let body = self.render(&empty);
+        let named = serde_json::from_slice::<Members<'_>>(&body);
+        named.map(|members| members.0.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
     }
 
     /// True for the one of Standard Webhooks.
@@ -71,13 +90,19 @@ impl Envelope {
 
     /// True where each endpoint gets a body of its own.
     pub fn depends_on_endpoint(&self) -> bool {
-        self.0.contains(&Piece::Word(Fact::Endpoint))
+        self.pieces.contains(&Piece::Word(Fact::Endpoint))
     }
 
-    /// The body of an event. Texts are written as JSON has them, the data as it was published.
+    /// The body of an event that is told by itself. Texts are written as JSON has them, the data as it was published.
     pub fn render(&self, event: &EventFacts<'_>) -> Vec<u8> {
+        self.render_around_occurrence(event).join(&b"1"[..])
+    }
+
+    /// The body of an event that is told as one of many: its pieces, between which stands the number of the occurrence.
+    pub fn render_around_occurrence(&self, event: &EventFacts<'_>) -> Vec<Vec<u8>> {
+        let mut done = Vec::new();
         let mut body = Vec::with_capacity(event.data.len() + 256);
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => body.extend_from_slice(text.as_bytes()),
                 Piece::Word(Fact::Id) => push_text(&mut body, event.id),
@@ -87,11 +112,30 @@ impl Envelope {
                     body.extend_from_slice(event.timestamp.0.div_euclid(1000).to_string().as_bytes());
                 }
                 Piece::Word(Fact::Data) => body.extend_from_slice(event.data),
+                Piece::Word(Fact::Members) => self.push_members(&mut body, event.data),
+                Piece::Word(Fact::Occurrence) => done.push(std::mem::take(&mut body)),
                 Piece::Word(Fact::Account) => push_text(&mut body, event.account),
                 Piece::Word(Fact::Endpoint) => push_text(&mut body, event.endpoint),
             }
         }
-        body
+        done.push(body);
+        done
+    }
+
+    /// The members of the data, each with a comma in front; what is no object is the member `data`.
+    fn push_members(&self, body: &mut Vec<u8>, data: &[u8]) {
+        let mut push = |name: &str, value: &[u8]| {
+            if !self.own.iter().any(|own| own == name) {
+                body.push(b',');
+                push_text(body, name);
+                body.push(b':');
+                body.extend_from_slice(value);
+            }
+        };
+        match serde_json::from_slice::<Members<'_>>(data) {
+            Ok(Members(members)) => members.iter().for_each(|(name, value)| push(name, value.get().as_bytes())),
+            Err(_) => push("data", data),
+        }
     }
 }
 
@@ -147,6 +191,33 @@ mod tests {
             rendered(r#"{"created":{event.unix},"by":{account.id}}"#),
             r#"{"created":1760000000,"by":"default"}"#
         );
+    }
+
+    #[test]
+    fn members_of_the_data_stand_beside_its_own() {
+        let members = |data: &[u8]| {
+            let envelope = Envelope::parse(r#"{"event":{event.type},"occurrence":{occurrence}{event.members}}"#);
+            let body = envelope.expect("an envelope").render(&EventFacts { kind: "a", data, ..EVENT });
+            String::from_utf8(body).expect("text")
+        };
+        assert_eq!(members(b"{}"), r#"{"event":"a","occurrence":1}"#);
+        assert_eq!(
+            members(br#"{ "z" : 1.0, "\u0061": [ null ] , "z": {"event": 2}}"#),
+            r#"{"event":"a","occurrence":1,"z":1.0,"a":[ null ],"z":{"event": 2}}"#
+        );
+        assert_eq!(members(br#"{"occurrence": 7, "event": "b", "c": 1}"#), r#"{"event":"a","occurrence":1,"c":1}"#);
+        assert_eq!(members(b"[1]"), r#"{"event":"a","occurrence":1,"data":[1]}"#);
+    }
+
+    #[test]
+    fn the_number_of_an_occurrence_stands_between_pieces() {
+        let pieces = |text| {
+            let pieces = Envelope::parse(text).expect("an envelope").render_around_occurrence(&EVENT);
+            pieces.into_iter().map(|piece| String::from_utf8(piece).expect("text")).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(r#"{"n":{occurrence},"u":{event.unix}}"#), [r#"{"n":"#, r#","u":1760000000}"#]);
+        assert_eq!(pieces("{occurrence}"), ["", ""]);
+        assert_eq!(pieces("{event.unix}"), ["1760000000"]);
     }
 
     #[test]
