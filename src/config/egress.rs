@@ -87,7 +87,7 @@ impl EgressConfig {
             (Err(_), Some(ca)) => Roots::from_pem(&ca.pem)?,
             (Err(error), None) => return Err(error),
         };
-        let guard = Guard { allow: self.allow.clone(), plain_http: self.plain_http };
+        let guard = Guard { allow: self.allow.clone(), plain_http: self.plain_http, ports: Vec::new() };
         let exit = Exit::guarded(guard, roots, self.connect_timeout);
         Ok(Exit { bind: self.bind, proxy: self.proxy.clone().map(Into::into), ..exit })
     }

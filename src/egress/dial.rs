@@ -96,7 +96,7 @@ impl Exit {
         target: &Target,
         patience: Patience,
     ) -> Result<(TcpStream, SocketAddr), ExchangeError> {
-        if let Some(Err(why)) = self.guard.as_ref().map(|guard| guard.permits_host(&target.host)) {
+        if let Some(Err(why)) = self.guard.as_ref().map(|guard| guard.permits_unresolved(target)) {
             return Err(ExchangeError::Refused { target: target.clone(), why });
         }
         let failed = |cause| ExchangeError::Proxy { proxy: proxy.target.clone(), cause };

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
-use super::Url;
 use super::address::{Forbidden, forbidden};
+use super::{Target, Url};
 use crate::network::Networks;
 
 /// Judges URLs when they are registered, and addresses when they are about to be dialled.
@@ -18,6 +18,8 @@ pub struct Guard {
     pub allow: Networks,
     /// True if `http://` may be spoken too.
     pub plain_http: bool,
+    /// The ports that may be reached at addresses that [`Guard::allow`] does not name; any if there are none.
+    pub ports: Vec<u16>,
 }
 
 /// Why the guard stops a connection or a URL.
@@ -34,6 +36,12 @@ pub enum Refused {
     LocalName(String),
     #[error("{address} is {rule}, which [egress] allow does not name")]
     Address { address: IpAddr, rule: Forbidden },
+    #[error("port {port} is not among those that this provider delivers to: {}", list(.ports))]
+    Port { port: u16, ports: Vec<u16> },
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Names under these mean something else in every network: RFC 6761, 6762 (and its appendix G), 7686, 8375, and what
@@ -80,13 +88,12 @@ impl Guard {
         if !url.target.tls && !self.plain_http {
             return Err(Refused::PlainHttp);
         }
-        self.permits_host(&url.target.host)
+        self.permits_target(&url.target)
     }
 
-    /// The same for a host alone.
-    pub(super) fn permits_host(&self, host: &str) -> Result<(), Refused> {
+    fn permits_target(&self, Target { host, port, .. }: &Target) -> Result<(), Refused> {
         if let Ok(address) = host.parse::<IpAddr>() {
-            return self.permits_address(address);
+            return self.permits(SocketAddr::new(address, *port));
         }
         if let Err(why) = check_name(host) {
             return Err(Refused::Host { host: host.to_owned(), why });
@@ -94,32 +101,51 @@ impl Guard {
         if self.allow.is_empty() && is_local(host) {
             return Err(Refused::LocalName(host.to_owned()));
         }
-        Ok(())
+        // Its addresses may be exceptions: then they are judged when they are known.
+        if self.allow.is_empty() { self.permits_port(*port) } else { Ok(()) }
+    }
+
+    /// The same for a name that somebody else resolves: no exception is known to be meant.
+    ///
+    /// # Errors
+    /// See [`Self::permits_url`].
+    pub(super) fn permits_unresolved(&self, target: &Target) -> Result<(), Refused> {
+        self.permits_target(target)?;
+        match target.host.parse::<IpAddr>() {
+            Ok(_) => Ok(()),
+            Err(_) => self.permits_port(target.port),
+        }
     }
 
     /// Judges an address that is about to be dialled.
     ///
     /// # Errors
-    /// [`Refused::Address`].
+    /// [`Refused::Address`] or [`Refused::Port`].
     pub fn permits(&self, address: SocketAddr) -> Result<(), Refused> {
-        self.permits_address(address.ip())
+        let (address, port) = (address.ip().to_canonical(), address.port());
+        if self.allow.contain(address) {
+            return Ok(());
+        }
+        match forbidden(address) {
+            Some(rule) => Err(Refused::Address { address, rule }),
+            None => self.permits_port(port),
+        }
     }
 
     /// Judges all addresses of a name. One that is forbidden forbids them all: a name that means a public and a private
     /// address at once is no honest endpoint, and which of them is dialled would be up to chance.
     ///
     /// # Errors
-    /// [`Refused::Address`] for the first that is forbidden.
+    /// See [`Self::permits`], of the first that is forbidden.
     pub fn permits_all(&self, addresses: &[SocketAddr]) -> Result<(), Refused> {
         addresses.iter().try_for_each(|address| self.permits(*address))
     }
 
-    fn permits_address(&self, address: IpAddr) -> Result<(), Refused> {
-        let address = address.to_canonical();
-        match forbidden(address) {
-            Some(rule) if !self.allow.contain(address) => Err(Refused::Address { address, rule }),
-            _ => Ok(()),
+    fn permits_port(&self, port: u16) -> Result<(), Refused> {
+        if self.ports.is_empty() || self.ports.contains(&port) {
+            return Ok(());
         }
+        Err(Refused::Port { port, ports: self.ports.clone() })
     }
 }
 
@@ -173,7 +199,7 @@ mod tests {
 
     fn allowing(nets: &[&str]) -> Guard {
         let nets: Vec<_> = nets.iter().map(|net| parse_net(net).expect("a network")).collect();
-        Guard { allow: nets.into(), plain_http: true }
+        Guard { allow: nets.into(), plain_http: true, ..Guard::default() }
     }
 
     /// The lines of a file: section, URL, and the address that its name resolves to.
@@ -268,6 +294,22 @@ mod tests {
         let guard = Guard::default();
         assert_eq!(guard.permits_all(&[at("8.8.8.8"), at("2606:4700::1111")]), Ok(()));
         assert!(guard.permits_all(&[at("8.8.8.8"), at("10.0.0.1")]).is_err());
+    }
+
+    #[test]
+    fn ports_hold_where_no_exception_does() {
+        let only = |guard: Guard| Guard { ports: vec![443], ..guard };
+        let (public, excepted) = (only(permissive()), only(allowing(&["10.20.0.0/16"])));
+        assert!(public.parse("https://example.com/").is_ok() && public.parse("https://8.8.8.8/").is_ok());
+        for url in ["https://example.com:8443/", "http://example.com/", "https://8.8.8.8:444/"] {
+            assert_eq!(public.parse(url).err().map(|why| matches!(why, Refused::Port { .. })), Some(true), "{url}");
+        }
+        assert!(excepted.parse("https://10.20.0.1:8443/").is_ok() && excepted.parse("https://8.8.8.8:8443/").is_err());
+        // What a name comes to is known when it is dialled.
+        let name = excepted.parse("https://example.com:8443/").expect("it may be an exception");
+        let at = |text: &str| SocketAddr::new(text.parse().expect("an address"), 8443);
+        assert!(excepted.permits(at("10.20.0.1")).is_ok() && excepted.permits(at("8.8.8.8")).is_err());
+        assert!(excepted.permits_unresolved(&name.target).is_err(), "a proxy would resolve it");
     }
 
     #[test]

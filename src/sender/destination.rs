@@ -23,11 +23,11 @@ use crate::clock::UnixMillis;
 use crate::delivery::destination::{Destination, Way};
 use crate::delivery::rate::Rate;
 use crate::delivery::signing::{Signing, TimedSecret};
-use crate::egress::{Exit, Guard, Pool, Url};
+use crate::egress::{Exit, Guard, Pool, Refused, Url};
 use crate::quantity::format_duration;
 use crate::schedule::Schedule;
 use crate::signature::Scheme;
-use crate::signature::emission::{Emission, Success};
+use crate::signature::emission::{AuthorizationKind, Emission, Policy, Success};
 use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
 use crate::telemetry::metrics::DeliveryMetrics;
@@ -172,8 +172,10 @@ impl Builder {
         Self { exit, disable_after, max_in_flight, metrics }
     }
 
-    fn guard(&self) -> Guard {
-        self.exit.guard.as_deref().cloned().unwrap_or_default()
+    /// What an endpoint of this provider may be. What the operator excepts wins.
+    fn guard(&self, policy: &Policy) -> Guard {
+        let guard = self.exit.guard.as_deref().cloned().unwrap_or_default();
+        Guard { ports: policy.ports.clone(), ..guard }
     }
 
     /// Refuses a URL that may not be reached: by how it is written, and by what its name comes to now. It is judged
@@ -182,32 +184,23 @@ impl Builder {
     /// # Errors
     /// Why not; without the address, which a stranger could be asking for.
     pub async fn check_address(&self, settings: &Settings) -> Result<(), Refusal> {
-        let url = self.check_url(settings)?;
+        let guard = self.guard(&Emitter::find(&settings.provider)?.emission.policy);
+        let url = check_url(&guard, settings)?;
         if self.exit.proxy.is_some() || url.target.host.parse::<IpAddr>().is_ok() {
             return Ok(());
         }
         let until = Instant::now() + NAME_TIMEOUT;
         let looked = self.exit.resolver.resolve(&url.target.host, url.target.port, until).await;
         let Ok(addresses) = looked else { return Ok(()) };
-        self.guard().permits_all(&addresses).map_err(|_| {
-            let text = format!(
-                "{} comes to an address that is not public, and [egress] allow does not name it",
-                url.target.host
-            );
-            Refusal::field_as(Code::AddressNotAllowed, "/url", text)
-        })
-    }
-
-    fn check_url(&self, settings: &Settings) -> Result<Url, Refusal> {
-        if settings.url.len() > MAX_URL {
-            return Err(Refusal::field("/url", format!("it is longer than {MAX_URL} bytes")));
-        }
-        self.guard().parse(&settings.url).map_err(|refused| {
-            let code = match refused {
-                crate::egress::Refused::NotUrl(_) => Code::Validation,
-                _ => Code::AddressNotAllowed,
+        guard.permits_all(&addresses).map_err(|refused| {
+            let text = match refused {
+                Refused::Port { .. } => refused.to_string(),
+                _ => format!(
+                    "{} comes to an address that is not public, and [egress] allow does not name it",
+                    url.target.host
+                ),
             };
-            Refusal::field_as(code, "/url", refused.to_string())
+            Refusal::field_as(Code::AddressNotAllowed, "/url", text)
         })
     }
 
@@ -218,6 +211,7 @@ impl Builder {
     pub fn check(&self, endpoint: &Endpoint, account: &Account) -> Result<Known, Refusal> {
         let settings = &endpoint.settings;
         check_texts(settings)?;
+        check_policy(settings, Emitter::find(&settings.provider)?)?;
         if let Some(group) = &settings.group_id
             && !account.groups.contains_key(group)
         {
@@ -249,10 +243,13 @@ impl Builder {
     fn destination(&self, id: &Arc<str>, endpoint: &Endpoint, terms: Terms) -> Result<Destination, Refusal> {
         let settings = &endpoint.settings;
         let emitter = Emitter::find(&settings.provider)?;
-        let url = self.check_url(settings)?;
+        let policy = &emitter.emission.policy;
+        let guard = self.guard(policy);
+        let url = check_url(&guard, settings)?;
+        let exit = Exit { guard: Some(Arc::new(guard)), ..self.exit.clone() };
         let exit = match &settings.tls {
-            Some(tls) => trusting(&self.exit, tls)?,
-            None => self.exit.clone(),
+            Some(tls) => trusting(&exit, tls)?,
+            None => exit,
         };
         let secret = |known: &super::endpoint::TimedSecret| TimedSecret {
             secret: Secret::new(known.secret.as_bytes().to_vec()),
@@ -267,7 +264,7 @@ impl Builder {
             headers: read_headers(settings)?,
             authorization: settings.authorization.as_ref().map(write_authorization).transpose()?,
             success: Some(terms.success),
-            heeds_gone: true,
+            heeds_gone: policy.heeds_gone,
         };
         Ok(Destination {
             name: Arc::clone(id),
@@ -363,6 +360,36 @@ impl Terms {
             disable_after: self.disable_after,
         }
     }
+}
+
+fn check_url(guard: &Guard, settings: &Settings) -> Result<Url, Refusal> {
+    if settings.url.len() > MAX_URL {
+        return Err(Refusal::field("/url", format!("it is longer than {MAX_URL} bytes")));
+    }
+    guard.parse(&settings.url).map_err(|refused| {
+        let code = match refused {
+            Refused::NotUrl(_) => Code::Validation,
+            _ => Code::AddressNotAllowed,
+        };
+        Refusal::field_as(code, "/url", refused.to_string())
+    })
+}
+
+/// What its provider leaves to an endpoint's owner.
+fn check_policy(settings: &Settings, emitter: &Emitter) -> Result<(), Refusal> {
+    let policy = &emitter.emission.policy;
+    if !policy.extra_headers && !settings.headers.is_empty() {
+        return Err(Refusal::field("/headers", format!("{} sends no headers but its own", emitter.slug)));
+    }
+    if let Some(authorization) = &settings.authorization
+        && !policy.authorization.contains(&authorization.kind())
+    {
+        let kinds = AuthorizationKind::WORDS.iter().filter(|(_, kind)| policy.authorization.contains(kind));
+        let kinds: Vec<&str> = kinds.map(|(word, _)| *word).collect();
+        let text = format!("{} sends only: {}", emitter.slug, kinds.join(", "));
+        return Err(Refusal::field("/authorization/type", text));
+    }
+    Ok(())
 }
 
 fn check_texts(settings: &Settings) -> Result<(), Refusal> {

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::clock::UnixMillis;
 use crate::quantity::{format_duration, parse_duration};
 use crate::schedule::{Schedule, Waits};
+use crate::signature::emission::AuthorizationKind;
 
 /// An endpoint as the directory keeps it. The document is sealed as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,6 +165,18 @@ macro_rules! redacted {
     )*};
 }
 redacted!(TimedSecret, Authorization, Tls);
+
+impl Authorization {
+    /// As its provider allows it or not.
+    pub fn kind(&self) -> AuthorizationKind {
+        match self {
+            Self::Bearer { .. } => AuthorizationKind::Bearer,
+            Self::Basic { .. } => AuthorizationKind::Basic,
+            Self::Splunk { .. } => AuthorizationKind::Splunk,
+            Self::Custom { .. } => AuthorizationKind::Custom,
+        }
+    }
+}
 
 impl Endpoint {
     /// True if it gets events now.

@@ -139,7 +139,8 @@ fn server((certificate, key): (String, String), clients: Option<&Authority>) -> 
 
 /// A way out on which every name means what `names` says, and `allow` may be reached.
 fn exit(allow: &str, roots: Roots, names: impl Fn(u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> Exit {
-    let guard = Guard { allow: vec![parse_net(allow).expect("a network")].into(), plain_http: true };
+    let guard =
+        Guard { allow: vec![parse_net(allow).expect("a network")].into(), plain_http: true, ..Guard::default() };
     let resolver = Resolver::Fixed(Arc::new(move |_: &str, port| names(port)));
     Exit { resolver, ..Exit::guarded(guard, roots, Duration::from_secs(5)) }
 }
@@ -300,7 +301,8 @@ async fn connections_come_from_the_address_that_was_named() {
 
     let resolver =
         Resolver::Fixed(Arc::new(|_: &str, port| Ok(vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port))])));
-    let guard = Guard { allow: vec![parse_net("::1").expect("a network")].into(), plain_http: true };
+    let guard =
+        Guard { allow: vec![parse_net("::1").expect("a network")].into(), plain_http: true, ..Guard::default() };
     let six = Exit { resolver, guard: Some(Arc::new(guard)), ..exit };
     let error = get(&pool(&six, &format!("http://six.example.com:{}/", endpoint.port))).await.expect_err("no source");
     assert!(said(&error).contains("[egress] bind names no IPv6 address"), "{}", said(&error));
