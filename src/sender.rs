@@ -17,6 +17,7 @@ mod history;
 mod name;
 mod publish;
 mod refusal;
+mod resource;
 mod secrets;
 mod trial;
 mod upkeep;

@@ -61,6 +61,9 @@ pub struct AccountSettings {
     #[schema(maximum = 1_000_000)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_webhooks: Option<u32>,
+    /// False: it may not look at webhooks or register them, and they get nothing. True if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications_enabled: Option<bool>,
     /// The provider of endpoints that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_provider: Option<String>,

@@ -75,6 +75,7 @@ pub struct AccountView {
     pub webhooks: u64,
     /// How many it may have.
     pub max_webhooks: u32,
+    pub notifications_enabled: bool,
     /// The provider of webhooks that name none.
     pub default_provider: String,
     pub strict_event_types: bool,
@@ -285,11 +286,25 @@ impl Sender {
             id: name.to_owned(),
             webhooks: known.endpoints.len() as u64,
             max_webhooks: settings.max_webhooks.unwrap_or(self.settings.max_webhooks),
+            notifications_enabled: settings.notifications_enabled != Some(false),
             default_provider: settings.default_provider.clone().unwrap_or_else(|| self.settings.provider.clone()),
             strict_event_types: settings.strict_event_types.unwrap_or(self.settings.strict_event_types),
             settings,
         };
         Ok(AccountAnswer { success: true, account })
+    }
+
+    /// Refuses to show an account what it is not enabled for.
+    ///
+    /// # Errors
+    /// Whom to ask.
+    pub fn check_enabled(&self, account: &str) -> Result<(), Refusal> {
+        if self.directory.read().account(account).settings.notifications_enabled != Some(false) {
+            return Ok(());
+        }
+        let detail =
+            format!("account \"{account}\" is not enabled for notifications: contact support to have it enabled");
+        Err(Refusal::new(Code::NotEnabled, detail))
     }
 
     /// Decides what holds for an account.
@@ -322,16 +337,25 @@ impl Sender {
     }
 
     pub(super) fn event_type<'a>(&'a self, account: &'a Account, kind: &str) -> Option<&'a Arc<EventType>> {
-        account.event_types.get(kind).or_else(|| self.configured(kind))
+        self.all_types(account).find(|known| known.name == kind)
     }
 
     pub(super) fn type_names<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a str> {
         self.all_types(account).map(|kind| kind.name.as_str())
     }
 
+    /// The account's own, the configuration's and those of its provider: of several with one name the first.
     fn all_types<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Arc<EventType>> {
-        let own = account.event_types.values();
-        own.chain(self.settings.event_types.iter().filter(|kind| !account.event_types.contains_key(&kind.name)))
+        let configured = &self.settings.event_types;
+        let provider = account.settings.default_provider.as_ref().unwrap_or(&self.settings.provider);
+        // One that a later configuration does not have has no types either.
+        let emitter = Emitter::find(provider).ok();
+        let provided = emitter.into_iter().flat_map(|emitter| &emitter.event_types);
+        let own = |kind: &EventType| account.event_types.contains_key(&kind.name);
+        let known = configured.iter().filter(move |kind| !own(kind));
+        let provided = provided
+            .filter(move |kind| !own(kind) && !configured.iter().any(|configured| configured.name == kind.name));
+        account.event_types.values().chain(known).chain(provided)
     }
 
     fn configured(&self, name: &str) -> Option<&Arc<EventType>> {

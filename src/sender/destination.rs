@@ -18,6 +18,7 @@ use super::directory::Account;
 use super::endpoint::{Authorization, Endpoint, Ordering, RateLimit, Retry, Settings, Tls, describe, positive};
 use super::name;
 use super::refusal::{Code, Refusal};
+use super::resource::check_filters;
 use super::webhook::InForce;
 use crate::clock::UnixMillis;
 use crate::delivery::destination::{Destination, Way};
@@ -27,7 +28,7 @@ use crate::egress::{Exit, Guard, Pool, Refused, Url};
 use crate::quantity::format_duration;
 use crate::schedule::Schedule;
 use crate::signature::Scheme;
-use crate::signature::emission::{AuthorizationKind, Emission, Policy, Success};
+use crate::signature::emission::{AuthorizationKind, Emission, EventType, Policy, Success};
 use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
 use crate::telemetry::metrics::DeliveryMetrics;
@@ -96,6 +97,8 @@ pub struct Emitter {
     pub slug: &'static str,
     pub scheme: Arc<Scheme>,
     pub emission: Arc<Emission>,
+    /// The events that it has.
+    pub event_types: Vec<Arc<EventType>>,
     /// True if its bodies are the standard ones.
     pub has_standard_body: bool,
 }
@@ -107,6 +110,7 @@ static EMITTERS: LazyLock<Vec<Emitter>> = LazyLock::new(|| {
         slug: &preset.slug,
         scheme: Arc::new(preset.profile.scheme.clone()),
         emission: Arc::new(preset.profile.emission.clone()),
+        event_types: preset.profile.emission.event_types.iter().cloned().map(Arc::new).collect(),
         has_standard_body: preset.profile.emission.envelope.is_default(),
     };
     all.map(emitter).collect()
@@ -218,6 +222,7 @@ impl Builder {
             return Err(Refusal::field("/group_id", format!("there is no group \"{group}\"")));
         }
         check_pointers(&settings.filter).map_err(|refusal| refusal.within("/filter"))?;
+        check_filters(&settings.resources)?;
         if let Some(limit) = settings.rate_limit {
             check_rate(limit)?;
         }

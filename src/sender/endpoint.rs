@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::resource::ResourceFilter;
 use crate::clock::UnixMillis;
 use crate::quantity::{format_duration, parse_duration};
 use crate::schedule::{Schedule, Waits};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub headers: BTreeMap<String, String>,
     pub authorization: Option<Authorization>,
     pub filter: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub resources: Vec<ResourceFilter>,
     pub retry: Option<Retry>,
     pub timeout: Option<String>,
     pub success: Option<Vec<u16>>,
@@ -221,7 +224,7 @@ pub enum Status {
 }
 
 /// `*`, `user.*` or a whole name.
-fn matches(pattern: &str, kind: &str) -> bool {
+pub fn matches(pattern: &str, kind: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => kind.starts_with(prefix),
         None => pattern == kind,

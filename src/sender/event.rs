@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::name;
 use super::refusal::Refusal;
+use super::resource::Resource;
 use crate::clock::UnixMillis;
 
 /// An event to be told to everyone who asked for it.
@@ -40,6 +41,9 @@ pub struct EventInput {
     /// The name or id of a group: its endpoints get the event, whatever they match.
     #[serde(default)]
     pub group: Option<String>,
+    /// What it happened to, for endpoints that ask for some resources only.
+    #[serde(default)]
+    pub resource: Option<Resource>,
     /// Only these endpoints, whatever they asked for.
     #[serde(default)]
     pub webhook_ids: Option<Vec<String>>,
@@ -73,6 +77,7 @@ pub struct Event {
     /// When it happened.
     pub at: UnixMillis,
     pub content: Content,
+    pub resource: Option<Resource>,
     pub group: Option<String>,
     pub only: Option<Vec<String>>,
 }
@@ -127,7 +132,11 @@ impl EventInput {
         if self.webhook_ids.as_ref().is_some_and(|ids| ids.len() > 1000) {
             return Err(Refusal::field("/webhook_ids", "there are more than 1000"));
         }
-        Ok(Event { id, has_own_id, kind: self.kind, at, content, group: self.group, only: self.webhook_ids })
+        if let Some(resource) = &self.resource {
+            resource.check()?;
+        }
+        let Self { kind, resource, group, webhook_ids: only, .. } = self;
+        Ok(Event { id, has_own_id, kind, at, content, resource, group, only })
     }
 }
 
@@ -179,7 +188,9 @@ pub struct Suppressed {
 pub enum SkipReason {
     /// It is switched off. The event is not delivered later.
     Disabled,
-    /// Its filter wants other data.
+    /// Its account is not enabled for notifications.
+    NotEnabled,
+    /// It wants other data, or other resources.
     Filtered,
 }
 
@@ -188,6 +199,7 @@ impl SkipReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
+            Self::NotEnabled => "not_enabled",
             Self::Filtered => "filtered",
         }
     }

@@ -11,6 +11,7 @@ use super::directory::Account;
 use super::endpoint::Ordering;
 use super::event::{Content, Event, SkipReason, Suppressed};
 use super::refusal::Refusal;
+use super::resource::asked_for;
 use crate::clock::UnixMillis;
 use crate::signature::emission::{Envelope, EventFacts};
 use crate::store::{Begin, Id, Message, Owed, Trigger};
@@ -35,11 +36,17 @@ pub struct Fanout {
 pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) -> Result<Fanout, Refusal> {
     let mut bodies = Bodies::of(event, name);
     let (mut owed, mut chosen, mut suppressed) = (Vec::new(), Vec::new(), Vec::new());
+    let enabled = account.settings.notifications_enabled != Some(false);
     for known in candidates(event, account)? {
         let id: Arc<str> = Arc::clone(&known.id);
-        let reason = if !known.endpoint.is_active() {
+        let settings = &known.endpoint.settings;
+        let reason = if !enabled {
+            Some(SkipReason::NotEnabled)
+        } else if !known.endpoint.is_active() {
             Some(SkipReason::Disabled)
-        } else if !has_all(bodies.value(event), &known.endpoint.settings.filter) {
+        } else if !asked_for(&settings.resources, &event.kind, event.resource.as_ref())
+            || !has_all(bodies.value(event), &settings.filter)
+        {
             Some(SkipReason::Filtered)
         } else {
             None
@@ -51,7 +58,7 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
             id: Id::new(now),
             destination: Arc::clone(&id),
             variant,
-            ordered: known.endpoint.settings.ordering == Ordering::Fifo,
+            ordered: settings.ordering == Ordering::Fifo,
             trigger: Trigger::Event,
             begin,
         });

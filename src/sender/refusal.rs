@@ -36,6 +36,7 @@ pub enum Code {
     Unauthorized,
     Forbidden,
     NoTokens,
+    NotEnabled,
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,
@@ -76,7 +77,7 @@ impl Code {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::NoTokens => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NoTokens | Self::NotEnabled => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

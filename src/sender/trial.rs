@@ -70,6 +70,7 @@ impl Sender {
             kind,
             at: now,
             content: Content::Data(data),
+            resource: None,
             group: None,
             only: None,
         };

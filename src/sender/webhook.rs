@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::endpoint::{Authorization, Endpoint, MASK, Ordering, RateLimit, Retry, Settings, Status, Tls};
 use super::refusal::{Refusal, pointer};
+use super::resource::ResourceFilter;
 use crate::clock::UnixMillis;
 use crate::store::{Failing, Tally};
 
@@ -51,6 +52,10 @@ pub struct WebhookInput {
     #[serde(default)]
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub filter: BTreeMap<String, Value>,
+    /// What its events happen to: one of these, or anything where none is named.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    pub resources: Vec<ResourceFilter>,
     /// When a delivery is tried again. Default: its group's, its account's or its provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
@@ -120,6 +125,7 @@ pub struct Webhook {
     pub authorization: Option<Authorization>,
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub filter: BTreeMap<String, Value>,
+    pub resources: Vec<ResourceFilter>,
     /// As it is in force.
     pub retry: Retry,
     /// As it is in force.
@@ -175,6 +181,7 @@ impl WebhookInput {
             headers: old.headers.clone(),
             authorization: old.authorization.clone(),
             filter: old.filter.clone(),
+            resources: old.resources.clone(),
             retry: old.retry.clone(),
             timeout: old.timeout.clone(),
             success: old.success.clone(),
@@ -239,6 +246,7 @@ impl WebhookInput {
             headers,
             authorization,
             filter: self.filter,
+            resources: self.resources,
             retry: self.retry,
             timeout: self.timeout,
             success: self.success,
@@ -313,6 +321,7 @@ impl Webhook {
             headers: settings.headers.iter().map(mask_headers).collect(),
             authorization: settings.authorization.as_ref().map(Authorization::masked),
             filter: settings.filter.clone(),
+            resources: settings.resources.clone(),
             retry: in_force.retry.clone(),
             timeout: in_force.timeout.clone(),
             success: in_force.success.clone(),

@@ -55,6 +55,28 @@ impl Caller {
     }
 }
 
+/// Somebody whose account may have webhooks.
+#[derive(Debug)]
+pub struct Subscriber(Caller);
+
+impl std::ops::Deref for Subscriber {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Api> for Subscriber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refusal> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        api.sender.check_enabled(&caller.account)?;
+        Ok(Self(caller))
+    }
+}
+
 impl FromRequestParts<Api> for Caller {
     type Rejection = Refusal;
 

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::extract::{Body, Caller, NoBody, OptionalBody, Path, Query, limit};
+use super::extract::{Body, NoBody, OptionalBody, Path, Query, Subscriber, limit};
 use super::reply::Done;
 use crate::access::Permission::{Manage, Read};
 use crate::clock::UnixMillis;
@@ -89,7 +89,7 @@ struct DeliveriesQuery {
     params(("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
     responses((status = 201, description = "Registered", body = WebhookAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
-async fn create(State(api): State<Api>, caller: Caller, body: Body<WebhookInput>) -> Result<Answer, Refusal> {
+async fn create(State(api): State<Api>, caller: Subscriber, body: Body<WebhookInput>) -> Result<Answer, Refusal> {
     let account = caller.may(Manage)?;
     let key = caller.key(&body.bytes);
     let outcome = api.sender.create_webhook(account, body.value, key).await;
@@ -102,7 +102,7 @@ async fn create(State(api): State<Api>, caller: Caller, body: Body<WebhookInput>
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn list(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Query(query): Query<ListQuery>,
 ) -> Result<Done<WebhookList>, Refusal> {
     let account = caller.may(Read)?;
@@ -122,7 +122,11 @@ async fn list(
     params(("id" = String, Path, description = "The webhook")),
     responses((status = 200, description = "The webhook", body = WebhookAnswer),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
-async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Done<WebhookAnswer>, Refusal> {
+async fn show(
+    State(api): State<Api>,
+    caller: Subscriber,
+    Path(id): Path<String>,
+) -> Result<Done<WebhookAnswer>, Refusal> {
     api.sender.webhook(caller.may(Read)?, &id).await.map(Done)
 }
 
@@ -133,7 +137,7 @@ async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) ->
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn replace(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     body: Body<WebhookInput>,
 ) -> Result<Done<WebhookAnswer>, Refusal> {
@@ -148,7 +152,7 @@ async fn replace(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn patch(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     body: Body<Value>,
 ) -> Result<Done<WebhookAnswer>, Refusal> {
@@ -160,7 +164,7 @@ async fn patch(
     params(("id" = String, Path, description = "The webhook")),
     responses((status = 200, description = "It is gone", body = Deleted),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
-async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Done<Deleted>, Refusal> {
+async fn delete(State(api): State<Api>, caller: Subscriber, Path(id): Path<String>) -> Result<Done<Deleted>, Refusal> {
     api.sender.delete_webhook(caller.may(Manage)?, &id).await.map(Done)
 }
 
@@ -171,7 +175,7 @@ async fn delete(State(api): State<Api>, caller: Caller, Path(id): Path<String>) 
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn enable(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     _: NoBody,
 ) -> Result<Done<WebhookAnswer>, Refusal> {
@@ -185,7 +189,7 @@ async fn enable(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn disable(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     _: NoBody,
 ) -> Result<Done<WebhookAnswer>, Refusal> {
@@ -201,7 +205,7 @@ async fn disable(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn rotate(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     body: OptionalBody<Rotation>,
 ) -> Result<Answer, Refusal> {
@@ -220,7 +224,7 @@ async fn rotate(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn test(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     body: OptionalBody<TestInput>,
 ) -> Result<Answer, Refusal> {
@@ -235,7 +239,7 @@ async fn test(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn recover(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     body: Body<RecoverInput>,
 ) -> Result<Answer, Refusal> {
@@ -250,7 +254,7 @@ async fn recover(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn deliveries(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path(id): Path<String>,
     Query(query): Query<DeliveriesQuery>,
 ) -> Result<Done<DeliveryList>, Refusal> {
@@ -274,7 +278,7 @@ async fn deliveries(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn delivery(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path((id, delivery)): Path<(String, String)>,
 ) -> Result<Done<DeliveryAnswer>, Refusal> {
     api.sender.delivery(caller.may(Read)?, &id, &delivery).await.map(Done)
@@ -288,7 +292,7 @@ async fn delivery(
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
 async fn resend(
     State(api): State<Api>,
-    caller: Caller,
+    caller: Subscriber,
     Path((id, delivery)): Path<(String, String)>,
     _: NoBody,
 ) -> Result<Answer, Refusal> {
