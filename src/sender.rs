@@ -10,6 +10,7 @@ mod catalogue;
 mod catalogues;
 mod destination;
 mod directory;
+mod emitter;
 mod endpoint;
 mod event;
 mod fanout;
@@ -36,7 +37,8 @@ use crate::telemetry::metrics::SenderMetrics;
 use directory::Directory;
 
 pub use catalogue::EventType;
-pub use destination::{Builder, Emitter};
+pub use destination::Builder;
+pub use emitter::{Emitter, Emitters};
 pub use name::{DEFAULT_ACCOUNT, check_name};
 pub use refusal::{Code, Refusal};
 pub use upkeep::Operations;
@@ -103,5 +105,10 @@ impl Sender {
     pub async fn open(&self) -> Result<(), Refusal> {
         self.directory.refresh().await?;
         self.directory.seal_anew().await
+    }
+
+    /// What a webhook's provider may be.
+    fn emitters(&self) -> &Emitters {
+        self.directory.builder().emitters()
     }
 }

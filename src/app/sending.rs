@@ -19,7 +19,7 @@ use crate::delivery::signing::{Signing, TimedSecret};
 use crate::egress::{Exit, Pool, Resolver, Roots};
 use crate::gateway::keep::Keeper;
 use crate::sender::api::{Api, Listener};
-use crate::sender::{Builder, Code, Emitter, Operations, SOURCE, Sender, Settings};
+use crate::sender::{Builder, Code, Emitter, Emitters, Operations, SOURCE, Sender, Settings};
 use crate::telemetry::metrics::Metrics;
 
 /// By which deliveries know whoever is told what becomes of webhooks.
@@ -65,7 +65,8 @@ impl Sending {
             keeper.deliveries.put(destination);
             Operations { destination: name }
         });
-        let builder = Builder::new(exit, config.disable_after, config.max_in_flight, delivery_metrics);
+        let builder =
+            Builder::new(Emitters::default(), exit, config.disable_after, config.max_in_flight, delivery_metrics);
         let settings = Settings {
             provider: config.provider.clone(),
             max_webhooks: config.max_webhooks,
@@ -138,7 +139,7 @@ fn open(sender: &Arc<Sender>, runtime: &Handle) -> Result<(), StartError> {
 
 /// Whoever is told what becomes of webhooks. It is the operator's own, so no guard judges its address.
 fn destination_of(config: &OperationsConfig, exit: &Exit, metrics: &Metrics) -> Destination {
-    let Emitter { scheme, emission, .. } = Emitter::standard();
+    let Emitter { scheme, emission, .. } = &**Emitters::standard();
     let roots = exit.roots.clone().or_else(|| Roots::system().ok());
     let unguarded = Exit { answers: exit.answers, ..Exit::unguarded(roots, exit.connect_timeout) };
     let signing = Signing {

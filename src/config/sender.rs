@@ -13,7 +13,7 @@ use crate::access::Tokens;
 use crate::document::{Fault, Reader};
 use crate::egress::Url;
 use crate::quantity::format_duration;
-use crate::sender::{DEFAULT_ACCOUNT, Emitter, EventType, check_name};
+use crate::sender::{DEFAULT_ACCOUNT, Emitters, EventType, check_name};
 use crate::signature::secret::Secret;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
@@ -183,7 +183,10 @@ fn read_keys(reader: &Reader<'_>, environment: &Environment, warnings: &mut Vec<
 }
 
 fn parse_provider(text: &str) -> Result<String, String> {
-    Emitter::find(text).map(|emitter| emitter.slug.to_owned()).map_err(|refusal| refusal.errors[0].detail.clone())
+    Emitters::default()
+        .find(text)
+        .map(|emitter| emitter.slug.clone())
+        .map_err(|refusal| refusal.errors[0].detail.clone())
 }
 
 fn parse_disable_after(text: &str) -> Result<Option<Duration>, String> {
@@ -221,7 +224,7 @@ fn read_operations(
     }
     let secret = secrets::read(&reader, environment, warnings);
     if let Some((secret, _, place)) = &secret
-        && let Err(wrong) = Emitter::standard().check_secret(&String::from_utf8_lossy(secret.expose()))
+        && let Err(wrong) = Emitters::standard().check_secret(&String::from_utf8_lossy(secret.expose()))
     {
         reader.fault(place.clone(), format!("operations: {}", wrong.detail));
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::destination::Emitter;
+use super::emitter::Emitters;
 use super::endpoint::{Retry, positive};
 use super::name;
 use super::refusal::Refusal;
@@ -104,13 +104,13 @@ impl GroupInput {
 const MOST_WEBHOOKS: u32 = 1_000_000;
 
 impl AccountSettings {
-    /// Checks them, as they were given.
+    /// Checks them, as they were given; `emitters` is what a provider may be.
     ///
     /// # Errors
     /// The field that is wrong.
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self, emitters: &Emitters) -> Result<(), Refusal> {
         if let Some(provider) = &self.default_provider {
-            Emitter::find(provider).map_err(|refusal| refusal.at("/default_provider"))?;
+            emitters.find(provider).map_err(|refusal| refusal.at("/default_provider"))?;
         }
         if self.max_webhooks.is_some_and(|most| most > MOST_WEBHOOKS) {
             return Err(Refusal::field("/max_webhooks", format!("it is more than {MOST_WEBHOOKS}")));
@@ -122,7 +122,7 @@ impl AccountSettings {
 fn check_defaults(retry: Option<&Retry>, timeout: Option<&str>) -> Result<(), Refusal> {
     if let Some(retry) = retry {
         retry
-            .schedule(&Emitter::standard().emission.schedule)
+            .schedule(&Emitters::standard().emission.schedule)
             .map_err(|(key, wrong)| Refusal::field(format!("/retry/{key}"), wrong))?;
     }
     timeout.map_or(Ok(()), |text| positive(text).map(drop).map_err(|wrong| Refusal::field("/timeout", wrong)))

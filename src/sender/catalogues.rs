@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, RequestKey};
 use super::catalogue::{AccountSettings, EventType, Group, GroupInput, check_event_type};
-use super::destination::Emitter;
 use super::directory::{Account, Copy};
 use super::refusal::{Code, Refusal};
 use super::{Sender, name};
@@ -312,7 +311,7 @@ impl Sender {
     /// # Errors
     /// What is wrong with it.
     pub async fn put_account(&self, name: &Arc<str>, settings: AccountSettings) -> Result<AccountAnswer, Refusal> {
-        settings.check()?;
+        settings.check(self.emitters())?;
         let decided = self.directory.change(|_| {
             let record = self.directory.record(RecordKind::Account, name, "settings", &settings);
             Ok((Change { records: vec![record], ..self.no_change() }, ()))
@@ -327,7 +326,7 @@ impl Sender {
             success: true,
             version: env!("CARGO_PKG_VERSION"),
             egress_ips: self.settings.egress_ips.iter().map(ToString::to_string).collect(),
-            providers: Emitter::all().iter().map(|emitter| emitter.slug.to_owned()).collect(),
+            providers: self.emitters().all().map(|emitter| emitter.slug.clone()).collect(),
         }
     }
 
@@ -349,7 +348,7 @@ impl Sender {
         let configured = &self.settings.event_types;
         let provider = account.settings.default_provider.as_ref().unwrap_or(&self.settings.provider);
         // One that a later configuration does not have has no types either.
-        let emitter = Emitter::find(provider).ok();
+        let emitter = self.directory.builder().emitters().find(provider).ok();
         let provided = emitter.into_iter().flat_map(|emitter| &emitter.event_types);
         let own = |kind: &EventType| account.event_types.contains_key(&kind.name);
         let known = configured.iter().filter(move |kind| !own(kind));

@@ -1,7 +1,7 @@
 //! From an endpoint to a destination that deliveries go to, and what of its settings is in force.
 
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::catalogue::check_pointers;
 use super::directory::Account;
+use super::emitter::{Emitter, Emitters};
 use super::endpoint::{Authorization, Endpoint, Ordering, RateLimit, Retry, Settings, Tls, describe, positive};
 use super::name;
 use super::refusal::{Code, Refusal};
@@ -27,9 +28,7 @@ use crate::delivery::signing::{Signing, TimedSecret};
 use crate::egress::{Exit, Guard, Pool, Refused, Url};
 use crate::quantity::format_duration;
 use crate::schedule::Schedule;
-use crate::signature::Scheme;
-use crate::signature::emission::{AuthorizationKind, Emission, EventType, Policy, Success};
-use crate::signature::preset::Preset;
+use crate::signature::emission::{AuthorizationKind, Policy, Success};
 use crate::signature::secret::Secret;
 use crate::telemetry::metrics::DeliveryMetrics;
 
@@ -67,6 +66,7 @@ const OURS: [HeaderName; 11] = [
 /// Makes destinations of endpoints.
 #[derive(Debug)]
 pub struct Builder {
+    emitters: Emitters,
     exit: Exit,
     disable_after: Option<Duration>,
     max_in_flight: usize,
@@ -78,7 +78,7 @@ pub struct Builder {
 pub struct Known {
     pub id: Arc<str>,
     pub endpoint: Endpoint,
-    pub emitter: &'static Emitter,
+    pub emitter: Arc<Emitter>,
     /// What is in the way where there is none: an endpoint can be kept that a later configuration does not allow.
     pub destination: Result<Arc<Destination>, Refusal>,
     in_force: InForce,
@@ -91,89 +91,21 @@ impl Known {
     }
 }
 
-/// A preset that can send. Its parts are shared by all of its endpoints.
-#[derive(Debug)]
-pub struct Emitter {
-    pub slug: &'static str,
-    pub scheme: Arc<Scheme>,
-    pub emission: Arc<Emission>,
-    /// The events that it has.
-    pub event_types: Vec<Arc<EventType>>,
-    /// True if its bodies are the standard ones.
-    pub has_standard_body: bool,
-}
-
-/// Every preset that can send.
-static EMITTERS: LazyLock<Vec<Emitter>> = LazyLock::new(|| {
-    let all = Preset::all().iter().filter(|preset| preset.can_emit().is_ok());
-    let emitter = |preset: &'static Preset| Emitter {
-        slug: &preset.slug,
-        scheme: Arc::new(preset.profile.scheme.clone()),
-        emission: Arc::new(preset.profile.emission.clone()),
-        event_types: preset.profile.emission.event_types.iter().cloned().map(Arc::new).collect(),
-        has_standard_body: preset.profile.emission.envelope.is_default(),
-    };
-    all.map(emitter).collect()
-});
-
-impl Emitter {
-    /// Every one of them, by name.
-    pub fn all() -> &'static [Self] {
-        &EMITTERS
-    }
-
-    /// The one that a webhook names.
-    ///
-    /// # Errors
-    /// If there is no such preset, or it only describes what others send.
-    pub fn find(provider: &str) -> Result<&'static Self, Refusal> {
-        let preset = Preset::find(provider).map_err(|wrong| Refusal::field("/provider", wrong))?;
-        if let Some(emitter) = EMITTERS.iter().find(|emitter| emitter.slug == preset.slug) {
-            return Ok(emitter);
-        }
-        let why = preset.can_emit().err().unwrap_or_default();
-        let text = format!("\"{provider}\" cannot be sent: {why}");
-        Err(Refusal::field_as(Code::ProviderCannotSend, "/provider", text))
-    }
-
-    /// The one of whoever names none.
-    pub fn standard() -> &'static Self {
-        Self::find("standard-webhooks").expect("it is embedded")
-    }
-
-    /// A new secret, as its owner is to be shown it.
-    ///
-    /// # Errors
-    /// If the system has no randomness.
-    pub fn new_secret(&self) -> Result<String, Refusal> {
-        let mut lacking = None;
-        let secret = self.emission.secret.generate(|bytes| lacking = getrandom::fill(bytes).err());
-        match lacking {
-            None => Ok(String::from_utf8_lossy(secret.expose()).into_owned()),
-            Some(error) => Err(Refusal::new(Code::Failed, format!("the system has no randomness: {error}"))),
-        }
-    }
-
-    /// Refuses a secret that it cannot sign with.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn check_secret(&self, secret: &str) -> Result<(), Refusal> {
-        let secret = Secret::new(secret.as_bytes().to_vec());
-        let derived = self.scheme.secret_form().derive(&secret);
-        derived.map(drop).map_err(|why| Refusal::field("/secret", format!("it {why}")))
-    }
-}
-
 impl Builder {
     /// Destinations by way of `exit`. What an endpoint does not say of itself is as here.
     pub fn new(
+        emitters: Emitters,
         exit: Exit,
         disable_after: Option<Duration>,
         max_in_flight: usize,
         metrics: Arc<DeliveryMetrics>,
     ) -> Self {
-        Self { exit, disable_after, max_in_flight, metrics }
+        Self { emitters, exit, disable_after, max_in_flight, metrics }
+    }
+
+    /// What a webhook's provider may be.
+    pub fn emitters(&self) -> &Emitters {
+        &self.emitters
     }
 
     /// What an endpoint of this provider may be. What the operator excepts wins.
@@ -188,7 +120,7 @@ impl Builder {
     /// # Errors
     /// Why not; without the address, which a stranger could be asking for.
     pub async fn check_address(&self, settings: &Settings) -> Result<(), Refusal> {
-        let guard = self.guard(&Emitter::find(&settings.provider)?.emission.policy);
+        let guard = self.guard(&self.emitters.find(&settings.provider)?.emission.policy);
         let url = check_url(&guard, settings)?;
         if self.exit.proxy.is_some() || url.target.host.parse::<IpAddr>().is_ok() {
             return Ok(());
@@ -215,7 +147,7 @@ impl Builder {
     pub fn check(&self, endpoint: &Endpoint, account: &Account) -> Result<Known, Refusal> {
         let settings = &endpoint.settings;
         check_texts(settings)?;
-        check_policy(settings, Emitter::find(&settings.provider)?)?;
+        check_policy(settings, self.emitters.find(&settings.provider)?)?;
         if let Some(group) = &settings.group_id
             && !account.groups.contains_key(group)
         {
@@ -233,7 +165,7 @@ impl Builder {
 
     /// The same for one that is kept already: what cannot be used any more stands in its destination's place.
     pub fn known(&self, endpoint: Endpoint, account: &Account) -> Known {
-        let emitter = Emitter::find(&endpoint.settings.provider).unwrap_or_else(|_| Emitter::standard());
+        let emitter = self.emitters.find(&endpoint.settings.provider).unwrap_or_else(|_| Emitters::standard());
         let id: Arc<str> = endpoint.id.as_str().into();
         let (in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
             Ok(terms) => {
@@ -242,12 +174,12 @@ impl Builder {
             }
             Err(refusal) => (self.nothing_in_force(), Err(refusal)),
         };
-        Known { id, endpoint, emitter, destination, in_force }
+        Known { id, endpoint, emitter: Arc::clone(emitter), destination, in_force }
     }
 
     fn destination(&self, id: &Arc<str>, endpoint: &Endpoint, terms: Terms) -> Result<Destination, Refusal> {
         let settings = &endpoint.settings;
-        let emitter = Emitter::find(&settings.provider)?;
+        let emitter = self.emitters.find(&settings.provider)?;
         let policy = &emitter.emission.policy;
         let guard = self.guard(policy);
         let url = check_url(&guard, settings)?;

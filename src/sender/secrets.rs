@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use super::Sender;
 use super::answer::{Answer, RequestKey};
-use super::destination::Emitter;
 use super::endpoint::{Endpoint, Settings, TimedSecret};
 use super::refusal::{Code, Refusal};
 use crate::clock::UnixMillis;
@@ -98,7 +97,7 @@ impl Sender {
                 self.fits(settings, &secret)?;
                 Ok(secret)
             }
-            None => Emitter::find(&settings.provider)?.new_secret(),
+            None => self.emitters().find(&settings.provider)?.new_secret(),
         }
     }
 
@@ -110,7 +109,7 @@ impl Sender {
             let detail = format!("it is not {SHORTEST} to {LONGEST} visible ASCII characters");
             return Err(Refusal::field("/secret", detail));
         }
-        Emitter::find(&settings.provider)?.check_secret(secret)
+        self.emitters().find(&settings.provider)?.check_secret(secret)
     }
 }
 

@@ -1,0 +1,174 @@
+//! Which providers webhooks may have: the embedded presets that can send, and the operator's own.
+
+use std::sync::{Arc, LazyLock};
+
+use super::refusal::{Code, Refusal};
+use crate::document::nearest;
+use crate::signature::Scheme;
+use crate::signature::emission::{Emission, EventType};
+use crate::signature::preset::Preset;
+use crate::signature::secret::Secret;
+
+/// A preset that can send. Its parts are shared by all of its endpoints.
+#[derive(Debug)]
+pub struct Emitter {
+    pub slug: String,
+    /// Other names that it has.
+    pub aliases: Vec<String>,
+    pub scheme: Arc<Scheme>,
+    pub emission: Arc<Emission>,
+    /// The events that it has.
+    pub event_types: Vec<Arc<EventType>>,
+    /// True if its bodies are the standard ones.
+    pub has_standard_body: bool,
+}
+
+/// All that a sender's webhooks may have as their provider. A copy costs little.
+#[derive(Debug, Clone, Default)]
+pub struct Emitters {
+    /// Those that are not embedded, in the operator's order.
+    own: Vec<Arc<Emitter>>,
+}
+
+/// Every embedded preset that can send.
+static EMBEDDED: LazyLock<Vec<Arc<Emitter>>> =
+    LazyLock::new(|| Preset::all().iter().filter_map(|preset| Emitter::of(preset).ok()).map(Arc::new).collect());
+
+impl Emitters {
+    /// The same with one of the operator's own.
+    ///
+    /// # Errors
+    /// If it only describes what others send, or a name of it is another's.
+    pub fn with(mut self, preset: &Preset) -> Result<Self, String> {
+        let emitter = Emitter::of(preset).map_err(|why| format!("\"{}\" cannot be sent: {why}", preset.slug))?;
+        for name in emitter.names() {
+            let embedded = Preset::find(name).ok().map(|other| other.slug.as_str());
+            let own = self.own.iter().find(|other| other.is_called(name)).map(|other| other.slug.as_str());
+            if let Some(other) = embedded.or(own) {
+                return Err(if name == other {
+                    format!("\"{name}\" is another provider's name already")
+                } else {
+                    format!("\"{name}\" is another name of \"{other}\" already")
+                });
+            }
+        }
+        self.own.push(Arc::new(emitter));
+        Ok(self)
+    }
+
+    /// Every one of them: the embedded ones by name, then the operator's.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Emitter>> {
+        EMBEDDED.iter().chain(&self.own)
+    }
+
+    /// The one that a webhook names.
+    ///
+    /// # Errors
+    /// If there is no such preset, or it only describes what others send.
+    pub fn find(&self, provider: &str) -> Result<&Arc<Emitter>, Refusal> {
+        if let Some(emitter) = self.all().find(|emitter| emitter.is_called(provider)) {
+            return Ok(emitter);
+        }
+        let own = self.own.iter().flat_map(|emitter| emitter.names());
+        let preset = match nearest(provider, own) {
+            Some(near) => Err(format!("\"{provider}\" is not a provider, did you mean \"{near}\"?")),
+            None => Preset::find(provider),
+        };
+        let preset = preset.map_err(|wrong| Refusal::field("/provider", wrong))?;
+        let why = preset.can_emit().err().unwrap_or_default();
+        let text = format!("\"{provider}\" cannot be sent: {why}");
+        Err(Refusal::field_as(Code::ProviderCannotSend, "/provider", text))
+    }
+
+    /// The one of whoever names none.
+    pub fn standard() -> &'static Arc<Emitter> {
+        EMBEDDED.iter().find(|emitter| emitter.slug == "standard-webhooks").expect("it is embedded")
+    }
+}
+
+impl Emitter {
+    fn of(preset: &Preset) -> Result<Self, String> {
+        preset.can_emit()?;
+        Ok(Self {
+            slug: preset.slug.clone(),
+            aliases: preset.aliases.clone(),
+            scheme: Arc::new(preset.profile.scheme.clone()),
+            emission: Arc::new(preset.profile.emission.clone()),
+            event_types: preset.profile.emission.event_types.iter().cloned().map(Arc::new).collect(),
+            has_standard_body: preset.profile.emission.envelope.is_default(),
+        })
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.slug).chain(&self.aliases).map(String::as_str)
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
+    }
+
+    /// A new secret, as its owner is to be shown it.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn new_secret(&self) -> Result<String, Refusal> {
+        let mut lacking = None;
+        let secret = self.emission.secret.generate(|bytes| lacking = getrandom::fill(bytes).err());
+        match lacking {
+            None => Ok(String::from_utf8_lossy(secret.expose()).into_owned()),
+            Some(error) => Err(Refusal::new(Code::Failed, format!("the system has no randomness: {error}"))),
+        }
+    }
+
+    /// Refuses a secret that it cannot sign with.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_secret(&self, secret: &str) -> Result<(), Refusal> {
+        let secret = Secret::new(secret.as_bytes().to_vec());
+        let derived = self.scheme.secret_form().derive(&secret);
+        derived.map(drop).map_err(|why| Refusal::field("/secret", format!("it {why}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(slug: &str, more: &str) -> Preset {
+        let text = format!("{more}\nextends = \"vgs\"\n");
+        Preset::from_file(slug, &format!("{slug}.toml"), &text).unwrap_or_else(|faults| panic!("{faults:?}"))
+    }
+
+    #[test]
+    fn an_own_provider_is_found_beside_the_embedded_ones() {
+        let emitters = Emitters::default().with(&own("acme", "aliases = [\"acme-hooks\"]")).expect("it can send");
+        let slug = |name| emitters.find(name).map(|emitter| emitter.slug.clone()).map_err(|wrong| wrong.to_string());
+        for (name, found) in
+            [("acme", "acme"), ("acme-hooks", "acme"), ("vgs", "vgs"), ("standardwebhooks", "standard-webhooks")]
+        {
+            assert_eq!(slug(name).as_deref(), Ok(found));
+        }
+        assert_eq!(emitters.all().filter(|emitter| emitter.slug == "acme").count(), 1);
+        let refused = |name| emitters.find(name).map(drop).expect_err("it is not there").errors[0].detail.clone();
+        assert_eq!(refused("acmee"), "\"acmee\" is not a provider, did you mean \"acme\"?");
+        assert_eq!(refused("strip"), "\"strip\" is not a provider, did you mean \"stripe\"?");
+        assert_eq!(refused("sendgrid"), "\"sendgrid\" cannot be sent: it is signed with a private key");
+        assert!(Emitters::default().find("acme").is_err());
+    }
+
+    #[test]
+    fn no_two_providers_share_a_name() {
+        let emitters = Emitters::default().with(&own("acme", "aliases = [\"acme-hooks\"]")).expect("it can send");
+        let refused = |slug, more| emitters.clone().with(&own(slug, more)).expect_err("the name is taken");
+        assert_eq!(refused("acme", ""), "\"acme\" is another provider's name already");
+        assert_eq!(refused("acme-hooks", ""), "\"acme-hooks\" is another name of \"acme\" already");
+        assert_eq!(refused("stripe", ""), "\"stripe\" is another provider's name already");
+        assert_eq!(refused("other", "aliases = [\"sendgrid\"]"), "\"sendgrid\" is another provider's name already");
+        let mute = Preset::find("sendgrid").expect("a preset");
+        assert_eq!(
+            Emitters::default().with(mute).expect_err("it has no key"),
+            "\"sendgrid\" cannot be sent: it is signed with a private key"
+        );
+    }
+}
