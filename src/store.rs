@@ -7,6 +7,7 @@ mod id;
 mod operator;
 mod postgres;
 mod sent;
+mod settlement;
 mod sqlite;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use operator::{
 
 pub use postgres::PostgresStore;
 pub use sent::{SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow, Unrecovered};
+pub use settlement::{Attempt, Settlement, Verdict};
 pub use sqlite::SqliteStore;
 
 /// A request as it is forwarded: what of it does not depend on where it goes.
@@ -265,51 +267,6 @@ pub struct Leased {
     pub message: Message,
 }
 
-/// What became of a leased delivery.
-#[derive(Debug, Clone)]
-pub struct Settlement {
-    pub id: Id,
-    pub token: i64,
-    pub verdict: Verdict,
-    pub attempt: Attempt,
-    /// The endpoint whose health and numbers it counts towards; `None` for upstreams and for tests.
-    pub endpoint: Option<Arc<str>>,
-}
-
-/// What is to be done with a delivery after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The destination has it.
-    Delivered,
-    /// Again, not before then.
-    Again {
-        due_at: UnixMillis,
-        /// True if the destination may have had it already.
-        possible_duplicate: bool,
-    },
-    /// No more attempts are made: a dead letter.
-    Dead {
-        /// True if the destination may have it all the same.
-        possible_duplicate: bool,
-        /// `exhausted`, `expired` or `gone`.
-        reason: &'static str,
-    },
-}
-
-/// One try at a delivery, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    pub started_at: UnixMillis,
-    pub duration: Duration,
-    /// Of the answer, where there was one.
-    pub status: Option<u16>,
-    pub error: Option<String>,
-    /// False if it failed for a reason of ours: then it does not count.
-    pub charged: bool,
-    /// What was sent and answered, as JSON; `None` for upstreams.
-    pub exchange: Option<Bytes>,
-}
-
 impl Batch {
     /// When it was accepted.
     fn at(&self) -> UnixMillis {
@@ -324,21 +281,6 @@ impl NewEvent {
 
     fn kind(&self) -> Option<&str> {
         self.emitted.as_ref().map(|emitted| emitted.kind.as_str())
-    }
-}
-
-impl Attempt {
-    fn ended_at(&self) -> UnixMillis {
-        self.started_at.after(self.duration)
-    }
-
-    fn millis(&self) -> i64 {
-        i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// True if it was told that there is nothing any more where it went.
-    fn says_gone(&self) -> bool {
-        self.status == Some(410)
     }
 }
 

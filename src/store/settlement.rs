@@ -1,0 +1,69 @@
+//! What came of an attempt, as it is written down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Id;
+use crate::clock::UnixMillis;
+
+/// What became of a leased delivery.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub id: Id,
+    pub token: i64,
+    pub verdict: Verdict,
+    pub attempt: Attempt,
+    /// The endpoint whose health and numbers it counts towards; `None` for upstreams and for tests.
+    pub endpoint: Option<Arc<str>>,
+}
+
+/// What is to be done with a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The destination has it.
+    Delivered,
+    /// Again, not before then.
+    Again {
+        due_at: UnixMillis,
+        /// True if the destination may have had it already.
+        possible_duplicate: bool,
+    },
+    /// No more attempts are made: a dead letter.
+    Dead {
+        /// True if the destination may have it all the same.
+        possible_duplicate: bool,
+        /// `exhausted`, `expired` or `gone`.
+        reason: &'static str,
+    },
+}
+
+/// One try at a delivery, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub started_at: UnixMillis,
+    pub duration: Duration,
+    /// Of the answer, where there was one.
+    pub status: Option<u16>,
+    pub error: Option<String>,
+    /// False if it failed for a reason of ours: then it does not count.
+    pub charged: bool,
+    /// What was sent and answered, as JSON; `None` for upstreams.
+    pub exchange: Option<Bytes>,
+}
+
+impl Attempt {
+    pub(super) fn ended_at(&self) -> UnixMillis {
+        self.started_at.after(self.duration)
+    }
+
+    pub(super) fn millis(&self) -> i64 {
+        i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// True if it was told that there is nothing any more where it went.
+    pub(super) fn says_gone(&self) -> bool {
+        self.status == Some(410)
+    }
+}
