@@ -160,7 +160,8 @@ impl Deliveries {
         attempt::attempt_once(&self, &destination, &delivery, give_up).await
     }
 
-    /// Waits for an endpoint to answer that it is gone. One that did so while nobody waited is remembered.
+    /// Waits for an endpoint to come to its end at once: it answered that it is gone, or used up what ends it. If one did
+    /// so while nobody waited, it is remembered.
     pub async fn gone(&self) {
         self.gone.notified().await;
     }

@@ -20,6 +20,7 @@ use crate::egress::{Exit, Pool, Resolver, Roots};
 use crate::gateway::keep::Keeper;
 use crate::sender::api::{Api, Listener};
 use crate::sender::{Builder, Code, Emitter, Emitters, Operations, SOURCE, Sender, Settings};
+use crate::store::Consequence;
 use crate::telemetry::metrics::Metrics;
 
 /// By which deliveries know whoever is told what becomes of webhooks.
@@ -161,6 +162,7 @@ fn destination_of(config: &OperationsConfig, exit: &Exit, metrics: &Metrics) -> 
         timeout: emission.timeout,
         lease: emission.timeout + Duration::from_secs(10),
         schedule: emission.schedule.clone(),
+        exhausted: Consequence::Fail,
         limit: 4,
         ordered: false,
         rate: None,

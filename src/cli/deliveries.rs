@@ -21,7 +21,7 @@ pub enum DeliveriesCommand {
     List {
         #[command(flatten)]
         filter: Filter,
-        /// Only those that are waiting, leased, delivered or dead
+        /// Only those that are waiting, leased, delivered, dead, skipped or cancelled
         #[arg(long, value_name = "STATE", value_parser = |text: &str| choose(text, &State::WORDS))]
         state: Option<State>,
         /// Only those of this event
@@ -140,6 +140,7 @@ fn describe(text: &str) -> Result<String, Failure> {
         ("event id", cell(&delivery, "event_id")),
         ("destination", cell(&delivery, "destination")),
         ("state", cell(&delivery, "state")),
+        ("reason", cell(&delivery, "reason")),
         ("owed since", cell(&delivery, "created_at")),
         (at, cell(&delivery, "at")),
         ("attempts", cell(&delivery, "attempts")),

@@ -16,7 +16,7 @@ use super::signing::whole_url;
 use super::transcript::Sent;
 use crate::clock::UnixMillis;
 use crate::egress::{ExchangeError, Refused};
-use crate::store::{Attempt, Leased, Settlement, Verdict};
+use crate::store::{Attempt, Consequence, Leased, Settlement, Verdict};
 use crate::telemetry::metrics::AttemptOutcome;
 
 /// How soon an attempt is repeated that failed for a reason of ours.
@@ -49,7 +49,11 @@ pub async fn attempt(
     let verdict = match &made.finding {
         Some(finding) => verdict(&destination, &delivery, finding, made.number, made.ended_at),
         // Nobody can deliver it, but somebody can look at it.
-        None => Verdict::Dead { possible_duplicate: delivery.possible_duplicate, reason: "exhausted" },
+        None => Verdict::Dead {
+            possible_duplicate: delivery.possible_duplicate,
+            reason: "exhausted",
+            consequence: Consequence::Fail,
+        },
     };
     let endpoint = destination.endpoint().cloned();
     let sign = made.sign();
@@ -58,7 +62,7 @@ pub async fn attempt(
         Verdict::Again { due_at, .. } => Some(due_at),
         Verdict::Delivered | Verdict::Dead { .. } => None,
     };
-    if matches!(verdict, Verdict::Dead { reason: GONE, .. }) {
+    if verdict.disables() || matches!(verdict, Verdict::Dead { reason: GONE, .. }) {
         deliveries.gone.notify_one();
     }
     Ended { name: delivery.destination, sign, again }
@@ -75,7 +79,7 @@ pub async fn attempt_once(
     let made = make(deliveries, destination, delivery).await;
     let verdict = match made.finding {
         Some(Finding::Taken) => Verdict::Delivered,
-        _ => Verdict::Dead { possible_duplicate: false, reason: "exhausted" },
+        _ => Verdict::Dead { possible_duplicate: false, reason: "exhausted", consequence: Consequence::Fail },
     };
     write_down(deliveries, destination, delivery, made, Settled { verdict, endpoint: None, give_up }).await;
     verdict
@@ -162,18 +166,23 @@ async fn write_down(
 
 fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, number: u32, now: UnixMillis) -> Verdict {
     let schedule = &destination.schedule;
+    let consequence = destination.exhausted;
     match finding {
         Finding::Taken => Verdict::Delivered,
-        Finding::Gone => Verdict::Dead { possible_duplicate: delivery.possible_duplicate, reason: GONE },
+        Finding::Gone => Verdict::Dead {
+            possible_duplicate: delivery.possible_duplicate,
+            reason: GONE,
+            consequence: Consequence::Fail,
+        },
         Finding::Failed { ambiguous, retry_after, .. } => {
             let possible_duplicate = delivery.possible_duplicate || *ambiguous;
             let number = NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
             match schedule.next(number, delivery.created_at, now, *retry_after, fastrand::f64()) {
                 Some(due_at) => Verdict::Again { due_at, possible_duplicate },
                 None if schedule.is_exhausted_after(number) => {
-                    Verdict::Dead { possible_duplicate, reason: "exhausted" }
+                    Verdict::Dead { possible_duplicate, reason: "exhausted", consequence }
                 }
-                None => Verdict::Dead { possible_duplicate, reason: "expired" },
+                None => Verdict::Dead { possible_duplicate, reason: "expired", consequence },
             }
         }
         // It costs no attempt, but the window goes on.
@@ -181,7 +190,7 @@ fn verdict(destination: &Destination, delivery: &Leased, finding: &Finding, numb
             let possible_duplicate = delivery.possible_duplicate;
             let due_at = now.after(OUR_WAIT);
             if due_at > delivery.created_at.after(schedule.window) {
-                return Verdict::Dead { possible_duplicate, reason: "expired" };
+                return Verdict::Dead { possible_duplicate, reason: "expired", consequence };
             }
             Verdict::Again { due_at, possible_duplicate }
         }

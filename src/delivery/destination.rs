@@ -13,7 +13,7 @@ use super::signing::Signing;
 use crate::clock::UnixMillis;
 use crate::egress::{Pool, Url};
 use crate::schedule::Schedule;
-use crate::store::{Leased, Message};
+use crate::store::{Consequence, Leased, Message};
 use crate::telemetry::metrics::DeliveryMetrics;
 
 const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
@@ -38,6 +38,8 @@ pub struct Destination {
     /// How long a delivery is this process's: longer than an attempt may take.
     pub lease: Duration,
     pub schedule: Schedule,
+    /// What follows once the schedule has nothing left.
+    pub exhausted: Consequence,
     /// Attempts at once.
     pub limit: usize,
     /// True if it gets one at a time, the oldest first.

@@ -13,7 +13,7 @@ use super::source::{Mode, Source, Upstream};
 use super::verify::Admitted;
 use crate::delivery::Deliveries;
 use crate::delivery::destination::{Destination, Destinations, Way};
-use crate::store::{Accepted, Id, NewEvent, Owed, Remember, Store};
+use crate::store::{Accepted, Consequence, Id, NewEvent, Owed, Remember, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
 
@@ -111,6 +111,7 @@ pub fn destinations(sources: &[Arc<Source>], metrics: &Metrics) -> Destinations 
             timeout: upstream.timeout,
             lease: source.lease,
             schedule: schedule.clone(),
+            exhausted: Consequence::Fail,
             limit: *max_in_flight,
             ordered: false,
             rate: None,

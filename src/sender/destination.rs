@@ -30,6 +30,7 @@ use crate::quantity::format_duration;
 use crate::schedule::Schedule;
 use crate::signature::emission::{AuthorizationKind, Policy, Success};
 use crate::signature::secret::Secret;
+use crate::store::Consequence;
 use crate::telemetry::metrics::DeliveryMetrics;
 
 /// No attempt takes longer.
@@ -211,6 +212,7 @@ impl Builder {
             timeout: terms.timeout,
             lease: terms.timeout + LEASE_MARGIN,
             schedule: terms.schedule,
+            exhausted: Consequence::Fail,
             limit: terms.max_in_flight,
             ordered: settings.ordering == Ordering::Fifo,
             rate: settings.rate_limit.map(rate),

@@ -78,6 +78,8 @@ pub enum DisabledReason {
     Failing,
     /// It answered 410.
     Gone,
+    /// It took nothing of an event in all its attempts, which ends it where its provider says so.
+    Exhausted,
 }
 
 /// The `Authorization` header of each delivery.
@@ -200,6 +202,7 @@ impl Endpoint {
             (None, true) => Status::Active,
             (Some(Disabled { reason: DisabledReason::Failing, .. }), true) => Status::DisabledFailing,
             (Some(Disabled { reason: DisabledReason::Gone, .. }), true) => Status::DisabledGone,
+            (Some(Disabled { reason: DisabledReason::Exhausted, .. }), true) => Status::DisabledPermanent,
         }
     }
 
@@ -221,6 +224,8 @@ pub enum Status {
     DisabledFailing,
     /// It answered 410 Gone and was switched off.
     DisabledGone,
+    /// All attempts at an event were used up, after which its provider delivers nothing any more.
+    DisabledPermanent,
 }
 
 /// `*`, `user.*` or a whole name.

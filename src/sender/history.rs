@@ -63,7 +63,7 @@ pub enum DeliveryStatus {
     Failed,
     /// Its time is over.
     Expired,
-    /// Its endpoint was deleted or switched off meanwhile.
+    /// Its endpoint was deleted or switched off meanwhile, or its attempts are used up where its provider says cancelled.
     Cancelled,
     /// Its endpoint asked for it, and was switched off or filtered it.
     Skipped,

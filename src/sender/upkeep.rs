@@ -22,7 +22,7 @@ use crate::signature::emission::{Envelope, EventFacts};
 use crate::store::{Change, Emitted, Failing, Health, Id, Message, NewEvent, Owed};
 use crate::telemetry::metrics::DisabledBy;
 
-/// How often all of it is looked at. Who answered 410 is looked at sooner.
+/// How often all of it is looked at. Who came to an end at once is looked at sooner.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Whose events those about endpoints are.
@@ -58,7 +58,7 @@ impl Sender {
             }
             tokio::select! {
                 () = drain.cancelled() => return,
-                // Somebody answered 410, another node has changed something, or it is time: either way all is looked at.
+                // Somebody came to an end, another node has changed something, or it is time: either way all is looked at.
                 () = self.deliveries.gone() => {}
                 () = self.deliveries.outdated() => {}
                 () = sleep(ROUND) => {}
@@ -127,7 +127,7 @@ impl Sender {
                     let mut endpoint = current.endpoint.clone();
                     endpoint.disabled = Some(Disabled { reason, at: now.0 });
                     let why = match reason {
-                        DisabledReason::Failing => "disabled",
+                        DisabledReason::Failing | DisabledReason::Exhausted => "disabled",
                         DisabledReason::Gone => "gone",
                     };
                     Change {
@@ -161,6 +161,7 @@ impl Sender {
                 self.metrics.disabled(match reason {
                     DisabledReason::Failing => DisabledBy::Failing,
                     DisabledReason::Gone => DisabledBy::Gone,
+                    DisabledReason::Exhausted => DisabledBy::Exhausted,
                 });
             }
         }
@@ -187,6 +188,7 @@ impl Sender {
                 Step::Warn => "failing",
                 Step::Disable(DisabledReason::Failing) => "failing",
                 Step::Disable(DisabledReason::Gone) => "gone",
+                Step::Disable(DisabledReason::Exhausted) => "exhausted",
             },
             "failing_since": failing.since.to_string(),
             "disable_at": disable_at,
@@ -226,6 +228,9 @@ fn next_step(failing: &Failing, disable_after: Option<Duration>) -> Option<Step>
     if failing.gone {
         return Some(Step::Disable(DisabledReason::Gone));
     }
+    if failing.exhausted {
+        return Some(Step::Disable(DisabledReason::Exhausted));
+    }
     let (failed_for, after) = (failing.last_at.since(failing.since), disable_after?);
     if failed_for >= after {
         Some(Step::Disable(DisabledReason::Failing))
@@ -253,6 +258,7 @@ mod tests {
             last_error: None,
             last_event: Id::new(since),
             gone,
+            exhausted: false,
             warned,
         }
     }
@@ -273,5 +279,12 @@ mod tests {
     #[test]
     fn who_is_gone_is_disabled_at_once() {
         assert_eq!(next_step(&failing(0, false, true), None), Some(Step::Disable(DisabledReason::Gone)));
+    }
+
+    #[test]
+    fn whose_attempts_ended_it_is_disabled_at_once() {
+        let ended = |gone| next_step(&Failing { exhausted: true, ..failing(0, false, gone) }, None);
+        assert_eq!(ended(false), Some(Step::Disable(DisabledReason::Exhausted)));
+        assert_eq!(ended(true), Some(Step::Disable(DisabledReason::Gone)), "which says more");
     }
 }

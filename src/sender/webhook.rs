@@ -371,6 +371,7 @@ fn status_reason(endpoint: &Endpoint, failing: Option<&Failing>) -> Option<Strin
     let at = UnixMillis(disabled.at);
     Some(match disabled.reason {
         DisabledReason::Gone => format!("it answered 410 Gone at {at}"),
+        DisabledReason::Exhausted => format!("all attempts at an event had failed at {at}"),
         DisabledReason::Failing => match failing {
             Some(failing) => format!("it took nothing from {} to {at}", failing.since),
             None => format!("it took nothing for too long, until {at}"),

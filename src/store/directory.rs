@@ -148,6 +148,8 @@ pub struct Failing {
     pub last_event: Id,
     /// True if it answered 410: it is not there any more.
     pub gone: bool,
+    /// True if all attempts at an event were used up, which ends it.
+    pub exhausted: bool,
     /// True if somebody was warned.
     pub warned: bool,
 }

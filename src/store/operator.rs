@@ -125,6 +125,8 @@ pub struct DeliveryRow {
     pub event_id: Option<String>,
     pub destination: String,
     pub state: State,
+    /// Why it is dead, skipped or cancelled: `cancelled` and `exhausted` is one that counts so once its attempts are used up.
+    pub reason: Option<String>,
     pub created_at: UnixMillis,
     /// When it is due; when its lease ends; when it was settled.
     pub at: UnixMillis,

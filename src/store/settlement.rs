@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Id;
+use super::{Id, State};
 use crate::clock::UnixMillis;
 
 /// What became of a leased delivery.
@@ -30,13 +30,26 @@ pub enum Verdict {
         /// True if the destination may have had it already.
         possible_duplicate: bool,
     },
-    /// No more attempts are made: a dead letter.
+    /// No more attempts are made.
     Dead {
         /// True if the destination may have it all the same.
         possible_duplicate: bool,
         /// `exhausted`, `expired` or `gone`.
         reason: &'static str,
+        consequence: Consequence,
     },
+}
+
+/// What follows from a delivery whose attempts or time are used up. It has failed, whichever it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Consequence {
+    /// It is a dead letter.
+    #[default]
+    Fail,
+    /// It counts as cancelled.
+    Cancel,
+    /// It is a dead letter, and its endpoint is to be switched off; not if the last attempt failed for a reason of ours.
+    Disable,
 }
 
 /// One try at a delivery, for the log.
@@ -51,6 +64,23 @@ pub struct Attempt {
     pub charged: bool,
     /// What was sent and answered, as JSON; `None` for upstreams.
     pub exchange: Option<Bytes>,
+}
+
+impl Verdict {
+    /// True if its endpoint is to be switched off.
+    pub fn disables(&self) -> bool {
+        matches!(self, Self::Dead { consequence: Consequence::Disable, .. })
+    }
+}
+
+impl Consequence {
+    /// Where the delivery stands then.
+    pub(super) fn state(self) -> State {
+        match self {
+            Self::Fail | Self::Disable => State::Dead,
+            Self::Cancel => State::Cancelled,
+        }
+    }
 }
 
 impl Attempt {

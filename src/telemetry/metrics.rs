@@ -87,7 +87,7 @@ impl DeliveryMetrics {
 #[derive(Debug)]
 pub struct SenderMetrics {
     published: [Counter; 3],
-    disabled: [Counter; 2],
+    disabled: [Counter; 3],
 }
 
 /// What became of an event that an app handed over. The `outcome` of `sender_events_total`.
@@ -108,6 +108,8 @@ pub enum DisabledBy {
     Failing,
     /// It answered 410.
     Gone,
+    /// All attempts at an event were used up.
+    Exhausted,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -343,7 +345,8 @@ impl Metrics {
     pub fn sender(&self) -> Arc<SenderMetrics> {
         let published = ["kept", "duplicate", "conflict"]
             .map(|outcome| self.published.get_or_create_owned(&OutcomeLabel { outcome }));
-        let disabled = ["failing", "gone"].map(|reason| self.disabled.get_or_create_owned(&ReasonLabel { reason }));
+        let disabled =
+            ["failing", "gone", "exhausted"].map(|reason| self.disabled.get_or_create_owned(&ReasonLabel { reason }));
         Arc::new(SenderMetrics { published, disabled })
     }
 

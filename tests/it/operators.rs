@@ -20,8 +20,8 @@ use hookward::egress::{Pool, Url};
 use hookward::operators::Operators;
 use hookward::signature::secret::Secret;
 use hookward::store::{
-    Accepted, Attempt, DeliveryFilter, Id, Leased, Message, NewEvent, Owed, PostgresStore, Room, Settlement,
-    SqliteStore, Store, Verdict,
+    Accepted, Attempt, Consequence, DeliveryFilter, Id, Leased, Message, NewEvent, Owed, PostgresStore, Room,
+    Settlement, SqliteStore, Store, Verdict,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,6 +74,7 @@ impl Server {
             timeout: Duration::from_secs(1),
             lease: Duration::from_secs(2),
             schedule: Schedule { waits: Waits::List(Vec::new()), window: Duration::from_secs(1), jitter: 0.0 },
+            exhausted: Consequence::Fail,
             way: Way::Forward,
             limit: 1,
             ordered: false,
@@ -118,7 +119,11 @@ impl Server {
         for at in 0..count {
             ids.push(self.owe("stripe", at).await.1);
             let leased = self.lease().await;
-            self.settle(&leased, Verdict::Dead { possible_duplicate: false, reason: "exhausted" }).await;
+            self.settle(
+                &leased,
+                Verdict::Dead { possible_duplicate: false, reason: "exhausted", consequence: Consequence::Fail },
+            )
+            .await;
         }
         ids
     }

@@ -15,7 +15,9 @@ use crate::delivery::signing::{Signing, TimedSecret};
 use crate::egress::{Pool, Url};
 use crate::schedule::{Schedule, Waits};
 use crate::signature::preset::Preset;
-use crate::store::{DeliveryFilter, Emitted, Message, NewEvent, Owed, SqliteStore, State, Store, Trigger, Verdict};
+use crate::store::{
+    Consequence, DeliveryFilter, Emitted, Message, NewEvent, Owed, SqliteStore, State, Store, Trigger, Verdict,
+};
 use crate::telemetry::metrics::Metrics;
 
 /// What an endpoint's server does with a request.
@@ -97,6 +99,7 @@ impl Subject {
             timeout: Duration::from_secs(20),
             lease: Duration::from_secs(40),
             schedule: Schedule { waits: Waits::List(Vec::new()), window: Duration::from_secs(60), jitter: 0.0 },
+            exhausted: Consequence::Fail,
             limit: 4,
             ordered: false,
             rate: None,
@@ -187,11 +190,31 @@ async fn an_endpoint_that_is_gone_is_told_of_at_once() {
     drain.cancel();
 }
 
+/// Its schedule has no second attempt.
+#[tokio::test]
+async fn what_follows_from_the_last_attempt_is_its_destinations() {
+    for (exhausted, state) in
+        [(Consequence::Fail, State::Dead), (Consequence::Cancel, State::Cancelled), (Consequence::Disable, State::Dead)]
+    {
+        let (url, _) = server(Answer::Status(500)).await;
+        let subject = Subject::new(8);
+        let ends = exhausted == Consequence::Disable;
+        subject.deliveries.put(Arc::new(Destination { exhausted, ..subject.endpoint("wh_1", &url) }));
+        subject.owe(["wh_1"], Trigger::Event).await;
+        let drain = subject.run();
+        subject.until(state, 1).await;
+        let failing = subject.deliveries.store.failing().await.expect("an answer");
+        assert_eq!((failing[0].exhausted, failing[0].gone), (ends, false));
+        let told = timeout(Duration::from_millis(if ends { 5000 } else { 50 }), subject.deliveries.gone()).await;
+        assert_eq!(told.is_ok(), ends, "{exhausted:?}");
+        drain.cancel();
+    }
+}
+
 #[tokio::test]
 async fn a_trial_is_one_attempt() {
-    for (status, verdict) in
-        [(200, Verdict::Delivered), (410, Verdict::Dead { possible_duplicate: false, reason: "exhausted" })]
-    {
+    let failed = Verdict::Dead { possible_duplicate: false, reason: "exhausted", consequence: Consequence::Fail };
+    for (status, verdict) in [(200, Verdict::Delivered), (410, failed)] {
         let (url, got) = server(Answer::Status(status)).await;
         let subject = Subject::new(8);
         subject.owe(["wh_1"], Trigger::Test).await;

@@ -57,8 +57,8 @@ const FORGET_TALLIES: &str = "DELETE FROM tallies WHERE endpoint = $1";
 const FORGET_FAILING: &str = "DELETE FROM failing WHERE endpoint = $1";
 
 const FAILING: &str = "
-    SELECT endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, warned FROM failing
-    ORDER BY endpoint COLLATE \"C\"";
+    SELECT endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, exhausted, warned
+    FROM failing ORDER BY endpoint COLLATE \"C\"";
 
 const TALLIES: &str = "
     SELECT endpoint, sum(delivered)::bigint, sum(dead)::bigint, sum(duration_ms)::bigint, max(last_delivered_at),
@@ -173,7 +173,8 @@ pub async fn failing(connection: &mut Connection) -> Result<Vec<Failing>, Error>
         last_error: row.get(5),
         last_event: id(row, 6),
         gone: row.get(7),
-        warned: row.get(8),
+        exhausted: row.get(8),
+        warned: row.get(9),
     };
     Ok(rows.iter().map(failing).collect())
 }

@@ -23,14 +23,15 @@ const RECOVERED: &str = "DELETE FROM failing WHERE endpoint = ANY ($1)";
 
 const FAILED: &str = "
     INSERT INTO failing AS f
-        (endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, warned)
+        (endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, exhausted, warned)
     SELECT given.*, false
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::text[], $7::bytea[],
-        $8::boolean[]) AS given
+        $8::boolean[], $9::boolean[]) AS given
     ON CONFLICT (endpoint) DO UPDATE SET
         since = least(f.since, excluded.since), last_at = greatest(f.last_at, excluded.last_at),
         attempts = f.attempts + excluded.attempts, last_status = excluded.last_status,
-        last_error = excluded.last_error, last_event = excluded.last_event, gone = f.gone OR excluded.gone";
+        last_error = excluded.last_error, last_event = excluded.last_event, gone = f.gone OR excluded.gone,
+        exhausted = f.exhausted OR excluded.exhausted";
 
 /// Writes it down within somebody's transaction.
 pub struct Health {
@@ -65,6 +66,7 @@ struct Failures<'a> {
     last: &'a Attempt,
     last_event: Id,
     gone: bool,
+    exhausted: bool,
 }
 
 impl Health {
@@ -134,8 +136,9 @@ impl Health {
         let errors: Vec<Option<&str>> = failed.iter().map(|(_, failures)| failures.last.error.as_deref()).collect();
         let events: Vec<&[u8]> = failed.iter().map(|(_, failures)| &failures.last_event.0[..]).collect();
         let gone: Vec<bool> = failed.iter().map(|(_, failures)| failures.gone).collect();
-        let given: [&(dyn ToSql + Sync); 8] =
-            [&endpoints, &since, &last_at, &counts, &statuses, &errors, &events, &gone];
+        let exhausted: Vec<bool> = failed.iter().map(|(_, failures)| failures.exhausted).collect();
+        let given: [&(dyn ToSql + Sync); 9] =
+            [&endpoints, &since, &last_at, &counts, &statuses, &errors, &events, &gone, &exhausted];
         transaction.execute(&self.failed, &given).await?;
         Ok(())
     }
@@ -167,11 +170,15 @@ impl<'a> Standing<'a> {
             *self = Self { recovered: true, failed: None };
         } else if attempt.charged {
             let before = self.failed.take();
-            let (since, count, gone) =
-                before.map_or((attempt.started_at, 0, false), |before| (before.since, before.count, before.gone));
-            let since = since.min(attempt.started_at);
-            let gone = gone || attempt.says_gone();
-            self.failed = Some(Failures { since, count: count + 1, last: attempt, last_event: event, gone });
+            let before = before.as_ref();
+            self.failed = Some(Failures {
+                since: before.map_or(attempt.started_at, |before| before.since.min(attempt.started_at)),
+                count: before.map_or(0, |before| before.count) + 1,
+                last: attempt,
+                last_event: event,
+                gone: attempt.says_gone() || before.is_some_and(|before| before.gone),
+                exhausted: settlement.verdict.disables() || before.is_some_and(|before| before.exhausted),
+            });
         }
     }
 }

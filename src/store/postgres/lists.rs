@@ -22,8 +22,8 @@ const EVENT: &str = "
     FROM events WHERE id = $1";
 
 const DELIVERIES: &str = "
-    SELECT d.id, d.event, e.source, e.event_id, d.destination, d.state, d.created_at, d.due_at, d.attempts,
-        last.status, last.error
+    SELECT d.id, d.event, e.source, e.event_id, d.destination, d.state, d.reason, d.created_at, d.due_at,
+        d.attempts, last.status, last.error
     FROM deliveries d JOIN events e ON e.id = d.event
     LEFT JOIN LATERAL (
         SELECT status, error FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1
@@ -33,8 +33,8 @@ const DELIVERIES: &str = "
     ORDER BY d.id DESC LIMIT $7";
 
 const DELIVERY: &str = "
-    SELECT d.id, d.event, e.source, e.event_id, d.destination, d.state, d.created_at, d.due_at, d.attempts,
-        last.status, last.error
+    SELECT d.id, d.event, e.source, e.event_id, d.destination, d.state, d.reason, d.created_at, d.due_at,
+        d.attempts, last.status, last.error
     FROM deliveries d JOIN events e ON e.id = d.event
     LEFT JOIN LATERAL (
         SELECT status, error FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1
@@ -159,11 +159,12 @@ fn delivery_row(row: &Row) -> DeliveryRow {
         event_id: row.get(3),
         destination: row.get(4),
         state: State::from_code(row.get(5)),
-        created_at: UnixMillis(row.get(6)),
-        at: UnixMillis(row.get(7)),
-        attempts: row.get::<_, i32>(8).try_into().unwrap_or(0),
-        last_status: status(row, 9),
-        last_error: row.get(10),
+        reason: row.get(6),
+        created_at: UnixMillis(row.get(7)),
+        at: UnixMillis(row.get(8)),
+        attempts: row.get::<_, i32>(9).try_into().unwrap_or(0),
+        last_status: status(row, 10),
+        last_error: row.get(11),
     }
 }
 

@@ -112,8 +112,8 @@ impl Values {
             Verdict::Again { due_at, possible_duplicate } => {
                 Self { state: State::Waiting, due_at, possible_duplicate, reason: None }
             }
-            Verdict::Dead { possible_duplicate, reason } => {
-                Self { state: State::Dead, due_at, possible_duplicate, reason: Some(reason) }
+            Verdict::Dead { possible_duplicate, reason, consequence } => {
+                Self { state: consequence.state(), due_at, possible_duplicate, reason: Some(reason) }
             }
         }
     }

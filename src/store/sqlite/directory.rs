@@ -91,8 +91,8 @@ fn set_health(connection: &Connection, endpoint: &str, health: Health) -> Result
 
 pub fn failing(connection: &Connection) -> Result<Vec<Failing>> {
     let mut statement = connection.prepare_cached(
-        "SELECT endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, warned FROM failing \
-         ORDER BY endpoint",
+        "SELECT endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, exhausted, warned \
+         FROM failing ORDER BY endpoint",
     )?;
     let failing = |row: &Row<'_>| {
         Ok(Failing {
@@ -104,7 +104,8 @@ pub fn failing(connection: &Connection) -> Result<Vec<Failing>> {
             last_error: row.get(5)?,
             last_event: Id(row.get(6)?),
             gone: row.get(7)?,
-            warned: row.get(8)?,
+            exhausted: row.get(8)?,
+            warned: row.get(9)?,
         })
     };
     statement.query_map([], failing)?.collect()

@@ -44,8 +44,8 @@ impl SqliteStore {
 
 const EVENT_COLUMNS: &str = "e.id, e.source, e.event_id, e.accepted_at, e.method, length(e.body)";
 
-const DELIVERY_COLUMNS: &str = "d.id, d.event, e.source, e.event_id, d.destination, d.state, d.created_at, d.due_at, \
-    d.attempts, (SELECT status FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1), \
+const DELIVERY_COLUMNS: &str = "d.id, d.event, e.source, e.event_id, d.destination, d.state, d.reason, d.created_at, \
+    d.due_at, d.attempts, (SELECT status FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1), \
     (SELECT error FROM attempts WHERE delivery = d.id ORDER BY started_at DESC LIMIT 1)";
 
 fn events(connection: &Connection, filter: &EventFilter) -> Result<Page<EventRow>> {
@@ -148,11 +148,12 @@ fn delivery_row(row: &Row<'_>) -> Result<DeliveryRow> {
         event_id: row.get(3)?,
         destination: row.get(4)?,
         state: State::from_code(row.get(5)?),
-        created_at: UnixMillis(row.get(6)?),
-        at: UnixMillis(row.get(7)?),
-        attempts: row.get(8)?,
-        last_status: row.get(9)?,
-        last_error: row.get(10)?,
+        reason: row.get(6)?,
+        created_at: UnixMillis(row.get(7)?),
+        at: UnixMillis(row.get(8)?),
+        attempts: row.get(9)?,
+        last_status: row.get(10)?,
+        last_error: row.get(11)?,
     })
 }
 

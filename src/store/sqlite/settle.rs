@@ -21,12 +21,20 @@ pub fn settle(connection: &Connection, settlement: &Settlement) -> Result<bool> 
                  possible_duplicate = ?5 WHERE id = ?1 AND state = 1 AND lease_token = ?2",
             )?
             .execute(params![id.0, token, due_at.0, charged, possible_duplicate])?,
-        Verdict::Dead { possible_duplicate, reason } => connection
+        Verdict::Dead { possible_duplicate, reason, consequence } => connection
             .prepare_cached(
-                "UPDATE deliveries SET state = 3, due_at = ?3, lease_token = NULL, attempts = attempts + ?4, \
+                "UPDATE deliveries SET state = ?7, due_at = ?3, lease_token = NULL, attempts = attempts + ?4, \
                  possible_duplicate = ?5, reason = ?6 WHERE id = ?1 AND state = 1 AND lease_token = ?2",
             )?
-            .execute(params![id.0, token, ended_at.0, charged, possible_duplicate, reason])?,
+            .execute(params![
+                id.0,
+                token,
+                ended_at.0,
+                charged,
+                possible_duplicate,
+                reason,
+                consequence.state().code()
+            ])?,
     };
     log(connection, *id, attempt)?;
     if changed > 0
@@ -60,11 +68,12 @@ fn note_health(connection: &Connection, endpoint: &str, settlement: &Settlement)
         connection.prepare_cached("DELETE FROM failing WHERE endpoint = ?1")?.execute([endpoint])?;
     } else if attempt.charged {
         let sql = "INSERT INTO failing AS f \
-                (endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, warned) \
-            SELECT ?1, ?2, ?3, 1, ?4, ?5, event, ?6, 0 FROM deliveries WHERE id = ?7 \
+                (endpoint, since, last_at, attempts, last_status, last_error, last_event, gone, exhausted, warned) \
+            SELECT ?1, ?2, ?3, 1, ?4, ?5, event, ?6, ?7, 0 FROM deliveries WHERE id = ?8 \
             ON CONFLICT DO UPDATE SET since = min(f.since, excluded.since), last_at = max(f.last_at, excluded.last_at), \
                 attempts = f.attempts + 1, last_status = excluded.last_status, last_error = excluded.last_error, \
-                last_event = excluded.last_event, gone = max(f.gone, excluded.gone)";
+                last_event = excluded.last_event, gone = max(f.gone, excluded.gone), \
+                exhausted = max(f.exhausted, excluded.exhausted)";
         connection.prepare_cached(sql)?.execute(params![
             endpoint,
             attempt.started_at.0,
@@ -72,6 +81,7 @@ fn note_health(connection: &Connection, endpoint: &str, settlement: &Settlement)
             attempt.status,
             attempt.error,
             attempt.says_gone(),
+            settlement.verdict.disables(),
             settlement.id.0,
         ])?;
     }

@@ -39,10 +39,10 @@ use hookward::database::postgres::{Limits, Postgres, parse_url};
 use hookward::database::sqlite::Sqlite;
 use hookward::dedup::{ClaimKeys, KeyMaker};
 use hookward::store::{
-    Accepted, Attempt, Batch, BatchOutcome, Begin, Change, Changed, DeliveryFilter, Emitted, EventFilter, Failing,
-    Health, Id, Idempotent, Leased, Message, NewEvent, Owed, Owing, PostgresStore, Record, RecordKind, Records,
-    Remember, Replayed, Room, SentEventFilter, SentFilter, Settlement, SqliteStore, State, Store, Tally, Trigger,
-    Unrecovered, Verdict, Waiting, day_of,
+    Accepted, Attempt, Batch, BatchOutcome, Begin, Change, Changed, Consequence, DeliveryFilter, Emitted, EventFilter,
+    Failing, Health, Id, Idempotent, Leased, Message, NewEvent, Owed, Owing, PostgresStore, Record, RecordKind,
+    Records, Remember, Replayed, Room, SentEventFilter, SentFilter, Settlement, SqliteStore, State, Store, Tally,
+    Trigger, Unrecovered, Verdict, Waiting, day_of,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -243,4 +243,8 @@ fn again(at: i64) -> Verdict {
     Verdict::Again { due_at: wall(at), possible_duplicate: false }
 }
 
-const DEAD: Verdict = Verdict::Dead { possible_duplicate: true, reason: "exhausted" };
+const DEAD: Verdict = used_up(Consequence::Fail);
+
+const fn used_up(consequence: Consequence) -> Verdict {
+    Verdict::Dead { possible_duplicate: true, reason: "exhausted", consequence }
+}

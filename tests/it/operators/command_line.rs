@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::{OPS, READER, Server, Verdict, millis};
+use super::{Consequence, OPS, READER, Server, Verdict, millis};
 use crate::support::child::hookward;
 use crate::support::services::shared_postgres;
 
@@ -80,7 +80,7 @@ async fn one_event_or_delivery_is_shown_whole() {
     let server = Server::start().await;
     let dead = server.dead(1).await[0];
     let shown = server.run(&format!("deliveries show {dead}")).await;
-    assert!(shown.stdout.contains("state        dead\n"), "{shown:?}");
+    assert!(shown.stdout.contains("state        dead\nreason       exhausted\n"), "{shown:?}");
     assert!(shown.stdout.contains("2025-10-09T09:53:20.000Z  12ms  yes     connection refused\n"), "{shown:?}");
     let json = server.run(&format!("deliveries show {dead} --json")).await;
     let event = lines(&json.stdout)[0]["event"].as_str().expect("an id").to_owned();
@@ -98,6 +98,25 @@ async fn one_event_or_delivery_is_shown_whole() {
         "{stats:?}"
     );
     assert_eq!(lines(&server.run("store stats --json").await.stdout)[0]["dead"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_counts_as_cancelled_says_why() {
+    let server = Server::start().await;
+    let (_, id) = server.owe("stripe", 0).await;
+    let leased = server.lease().await;
+    let consequence = Consequence::Cancel;
+    server.settle(&leased, Verdict::Dead { possible_duplicate: false, reason: "expired", consequence }).await;
+    let listed = server.run("deliveries list --state cancelled").await;
+    assert!(listed.stdout.contains(&format!("{id}  cancelled  stripe")), "{listed:?}");
+    let shown = server.run(&format!("deliveries show {id}")).await;
+    assert!(shown.stdout.contains("state        cancelled\nreason       expired\n"), "{shown:?}");
+    let retried = server.run(&format!("deliveries retry {id}")).await;
+    assert!(retried.stderr.contains("replay its event if it is wanted all the same"), "{retried:?}");
+    assert_eq!(
+        (retried.code, &*server.run("deliveries retry --dead").await.stdout),
+        (Some(1), "Retried 0 deliveries\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,7 +64,7 @@ async fn a_dead_letter_says_why(subject: Subject) {
     let failed = Attempt { exchange: exchange.clone(), ..attempt(Some(500), SECOND) };
     subject.attempt("a", again(SECOND), failed).await;
     assert_eq!(reason().await, None);
-    let expired = Verdict::Dead { possible_duplicate: false, reason: "expired" };
+    let expired = Verdict::Dead { possible_duplicate: false, reason: "expired", consequence: Consequence::Fail };
     subject.attempt("a", expired, attempt(None, 2 * SECOND)).await;
     assert_eq!(reason().await.as_deref(), Some("expired"));
     let detail = subject.store.sent_delivery("a", id).await.expect("an answer").expect("it");
@@ -91,6 +91,7 @@ async fn an_endpoint_fails_until_it_takes_something(subject: Subject) {
         last_error: Some("no answer".into()),
         last_event: last.event,
         gone: false,
+        exhausted: false,
         warned: false,
     };
     assert_eq!(subject.failing().await, [wanted]);
@@ -108,6 +109,67 @@ async fn one_410_is_remembered(subject: Subject) {
     }
     let failing = subject.failing().await;
     assert_eq!((failing[0].gone, failing[0].last_status, failing[0].attempts), (true, Some(500), 2));
+}
+
+async fn what_is_cancelled_once_it_is_used_up_has_failed(subject: Subject) {
+    let id = subject.emit_to("a", 0).await;
+    subject.attempt("a", again(SECOND), attempt(Some(500), 0)).await;
+    let leased = subject.attempt("a", used_up(Consequence::Cancel), attempt(Some(500), SECOND)).await;
+    let row = subject.store.delivery(id).await.expect("an answer").expect("a delivery").row;
+    assert_eq!((row.state, row.reason.as_deref(), row.attempts), (State::Cancelled, Some("exhausted"), 2));
+    assert_eq!((row.at, row.last_status), (wall(SECOND + 7), Some(500)));
+    assert_eq!(subject.tally("a", None).await.map(|tally| (tally.dead, tally.delivered)), Some((1, 0)));
+    let failing = subject.failing().await.remove(0);
+    assert_eq!((failing.attempts, failing.exhausted), (2, false));
+    assert!(subject.lease("a", 9, HOUR).await.is_empty());
+    assert!(!subject.settle(&leased, DEAD, 2 * SECOND).await, "its lease is over");
+    assert_eq!(subject.store.retry(vec![id], wall(HOUR)).await, Ok(Vec::new()));
+    let stats = subject.store.stats().await.expect("an answer");
+    assert_eq!((stats.cancelled, stats.dead), (1, 0));
+}
+
+async fn an_endpoint_that_is_ended_is_remembered_until_it_takes_something(subject: Subject) {
+    for at in 0..4 {
+        subject.emit_to("a", at).await;
+    }
+    let ended = async || subject.failing().await.iter().map(|failing| failing.exhausted).collect::<Vec<_>>();
+    subject.attempt("a", DEAD, attempt(Some(500), SECOND)).await;
+    assert_eq!(ended().await, [false], "a dead letter alone ends nothing");
+    let leased = subject.attempt("a", used_up(Consequence::Disable), attempt(None, 2 * SECOND)).await;
+    assert_eq!((subject.state(leased.id).await, ended().await), (State::Dead, vec![true]));
+    subject.attempt("a", again(3 * SECOND), attempt(Some(500), 3 * SECOND)).await;
+    assert_eq!(ended().await, [true]);
+    subject.attempt("a", Verdict::Delivered, attempt(Some(200), 4 * SECOND)).await;
+    assert_eq!(subject.failing().await, []);
+}
+
+/// Also where several are settled in one step.
+async fn nothing_of_ours_ends_an_endpoint(subject: Subject) {
+    let mut ids = Vec::new();
+    for (at, endpoint) in (0..).zip(["a", "a", "a", "b", "c", "c"]) {
+        ids.push(subject.emit_to(endpoint, at).await);
+    }
+    let ends = used_up(Consequence::Disable);
+    let rooms = ["a", "b", "c"].map(|endpoint| room(endpoint, 3)).to_vec();
+    let leased = subject.store.lease(rooms, wall(SECOND), LEASE).await.expect("leases");
+    let settling = leased.into_iter().map(|leased| {
+        let n = ids.iter().position(|id| *id == leased.id).expect("one of them");
+        let failed = attempt(None, SECOND + i64::try_from(n).expect("a few"));
+        let settled = match n {
+            // Others of it fail before and after.
+            1 => counted(&leased, ends, failed),
+            3 => counted(&leased, ends, Attempt { charged: false, ..failed }),
+            _ => counted(&leased, DEAD, failed),
+        };
+        let store = Arc::clone(&subject.store);
+        tokio::spawn(async move { store.settle(settled).await })
+    });
+    for settled in settling.collect::<Vec<_>>() {
+        assert_eq!(settled.await.expect("no panic"), Ok(true));
+    }
+    let failing = subject.failing().await;
+    let shown: Vec<_> = failing.iter().map(|of| (&*of.endpoint, of.attempts, of.exhausted)).collect();
+    assert_eq!(shown, [("a", 3, true), ("c", 2, false)]);
 }
 
 async fn what_is_not_the_endpoints_fault_does_not_count(subject: Subject) {
@@ -202,6 +264,9 @@ on_every_store! {
     a_dead_letter_says_why
     an_endpoint_fails_until_it_takes_something
     one_410_is_remembered
+    what_is_cancelled_once_it_is_used_up_has_failed
+    an_endpoint_that_is_ended_is_remembered_until_it_takes_something
+    nothing_of_ours_ends_an_endpoint
     what_is_not_the_endpoints_fault_does_not_count
     what_did_not_apply_does_not_count
     days_are_counted_apart_and_added_up
