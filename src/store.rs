@@ -32,7 +32,7 @@ pub use operator::{
 
 pub use postgres::PostgresStore;
 pub use sent::{SentDetail, SentEvent, SentEventFilter, SentFilter, SentPage, SentRow, Unrecovered};
-pub use settlement::{Attempt, Consequence, Settlement, Verdict};
+pub use settlement::{Attempt, Consequence, GONE, Settlement, Verdict};
 pub use sqlite::SqliteStore;
 
 /// A request as it is forwarded: what of it does not depend on where it goes.

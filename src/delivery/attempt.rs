@@ -16,7 +16,7 @@ use super::signing::whole_url;
 use super::transcript::Sent;
 use crate::clock::UnixMillis;
 use crate::egress::{ExchangeError, Refused};
-use crate::store::{Attempt, Consequence, Leased, Settlement, Verdict};
+use crate::store::{Attempt, Consequence, GONE, Leased, Settlement, Verdict};
 use crate::telemetry::metrics::AttemptOutcome;
 
 /// How soon an attempt is repeated that failed for a reason of ours.
@@ -24,9 +24,6 @@ const OUR_WAIT: Duration = Duration::from_secs(5);
 
 /// How soon the store is asked again to write down what came of an attempt.
 const SETTLE_AGAIN: Duration = Duration::from_millis(250);
-
-/// Why a delivery is dead whose endpoint answered 410.
-const GONE: &str = "gone";
 
 /// What the worker learns of an attempt.
 pub struct Ended {

@@ -28,7 +28,7 @@ use crate::delivery::signing::{Signing, TimedSecret};
 use crate::egress::{Exit, Guard, Pool, Refused, Url};
 use crate::quantity::format_duration;
 use crate::schedule::Schedule;
-use crate::signature::emission::{AuthorizationKind, Policy, Success};
+use crate::signature::emission::{AuthorizationKind, Exhausted, Policy, Success};
 use crate::signature::secret::Secret;
 use crate::store::Consequence;
 use crate::telemetry::metrics::DeliveryMetrics;
@@ -212,7 +212,7 @@ impl Builder {
             timeout: terms.timeout,
             lease: terms.timeout + LEASE_MARGIN,
             schedule: terms.schedule,
-            exhausted: Consequence::Fail,
+            exhausted: consequence(policy.exhausted),
             limit: terms.max_in_flight,
             ordered: settings.ordering == Ordering::Fifo,
             rate: settings.rate_limit.map(rate),
@@ -274,6 +274,14 @@ impl Builder {
             max_in_flight: 0,
             disable_after,
         }
+    }
+}
+
+fn consequence(exhausted: Exhausted) -> Consequence {
+    match exhausted {
+        Exhausted::Fail => Consequence::Fail,
+        Exhausted::Cancel => Consequence::Cancel,
+        Exhausted::Disable => Consequence::Disable,
     }
 }
 

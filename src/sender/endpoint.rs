@@ -68,6 +68,9 @@ pub struct TimedSecret {
 pub struct Disabled {
     pub reason: DisabledReason,
     pub at: i64,
+    /// True if nobody switches it on again.
+    #[serde(default)]
+    pub permanent: bool,
 }
 
 /// Why an endpoint was disabled.
@@ -198,11 +201,13 @@ impl Endpoint {
     /// The word for its state.
     pub fn status(&self) -> Status {
         match (&self.disabled, self.settings.active) {
+            (Some(Disabled { permanent: true, .. }), _) => Status::DisabledPermanent,
             (_, false) => Status::Inactive,
             (None, true) => Status::Active,
-            (Some(Disabled { reason: DisabledReason::Failing, .. }), true) => Status::DisabledFailing,
+            (Some(Disabled { reason: DisabledReason::Failing | DisabledReason::Exhausted, .. }), true) => {
+                Status::DisabledFailing
+            }
             (Some(Disabled { reason: DisabledReason::Gone, .. }), true) => Status::DisabledGone,
-            (Some(Disabled { reason: DisabledReason::Exhausted, .. }), true) => Status::DisabledPermanent,
         }
     }
 
@@ -224,7 +229,7 @@ pub enum Status {
     DisabledFailing,
     /// It answered 410 Gone and was switched off.
     DisabledGone,
-    /// All attempts at an event were used up, after which its provider delivers nothing any more.
+    /// It failed and was switched off, and its provider switches none on again: another one can be registered.
     DisabledPermanent,
 }
 

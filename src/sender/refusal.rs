@@ -44,6 +44,7 @@ pub enum Code {
     IdempotencyConflict,
     AlreadyExists,
     Conflict,
+    EndpointDisabledPermanently,
     AddressNotAllowed,
     ProviderCannotSend,
     LimitReached,
@@ -81,9 +82,11 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::DuplicateConflict | Self::IdempotencyConflict | Self::AlreadyExists | Self::Conflict => {
-                StatusCode::CONFLICT
-            }
+            Self::DuplicateConflict
+            | Self::IdempotencyConflict
+            | Self::AlreadyExists
+            | Self::Conflict
+            | Self::EndpointDisabledPermanently => StatusCode::CONFLICT,
             Self::Validation | Self::AddressNotAllowed | Self::ProviderCannotSend | Self::LimitReached => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }

@@ -125,7 +125,8 @@ impl Sender {
                 Step::Warn => Change { health: vec![(Arc::clone(id), Health::Warned)], events, ..self.no_change() },
                 Step::Disable(reason) => {
                     let mut endpoint = current.endpoint.clone();
-                    endpoint.disabled = Some(Disabled { reason, at: now.0 });
+                    let permanent = current.emitter.emission.policy.recreate;
+                    endpoint.disabled = Some(Disabled { reason, at: now.0, permanent });
                     let why = match reason {
                         DisabledReason::Failing | DisabledReason::Exhausted => "disabled",
                         DisabledReason::Gone => "gone",

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, RequestKey};
 use super::destination::Known;
 use super::directory::{Account, Copy, Outcome};
-use super::endpoint::{Endpoint, Ordering, Settings, TimedSecret};
+use super::endpoint::{Endpoint, Ordering, Settings, Status, TimedSecret};
 use super::refusal::{Code, Refusal};
 use super::webhook::{Numbers, Webhook, WebhookInput, masked};
 use super::{Sender, name};
@@ -232,9 +232,13 @@ impl Sender {
     /// Switches a webhook on again, whoever switched it off.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none, or it was switched off for good.
     pub async fn enable_webhook(&self, account: &Arc<str>, id: &str) -> Result<WebhookAnswer, Refusal> {
         self.update(account, id, |endpoint| {
+            if endpoint.status() == Status::DisabledPermanent {
+                let detail = format!("webhook \"{id}\" was switched off for good: register another one");
+                return Err(Refusal::new(Code::EndpointDisabledPermanently, detail));
+            }
             endpoint.settings.active = true;
             endpoint.disabled = None;
             Ok(())

@@ -19,6 +19,9 @@ pub struct Settlement {
     pub endpoint: Option<Arc<str>>,
 }
 
+/// Why a delivery is dead whose endpoint answered that it is gone.
+pub const GONE: &str = "gone";
+
 /// What is to be done with a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -67,6 +70,11 @@ pub struct Attempt {
 }
 
 impl Verdict {
+    /// True if its endpoint wants nothing any more.
+    pub(super) fn says_gone(&self) -> bool {
+        matches!(self, Self::Dead { reason: GONE, .. })
+    }
+
     /// True if its endpoint is to be switched off.
     pub fn disables(&self) -> bool {
         matches!(self, Self::Dead { consequence: Consequence::Disable, .. })
@@ -90,10 +98,5 @@ impl Attempt {
 
     pub(super) fn millis(&self) -> i64 {
         i64::try_from(self.duration.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// True if it was told that there is nothing any more where it went.
-    pub(super) fn says_gone(&self) -> bool {
-        self.status == Some(410)
     }
 }

@@ -176,7 +176,7 @@ impl<'a> Standing<'a> {
                 count: before.map_or(0, |before| before.count) + 1,
                 last: attempt,
                 last_event: event,
-                gone: attempt.says_gone() || before.is_some_and(|before| before.gone),
+                gone: settlement.verdict.says_gone() || before.is_some_and(|before| before.gone),
                 exhausted: settlement.verdict.disables() || before.is_some_and(|before| before.exhausted),
             });
         }

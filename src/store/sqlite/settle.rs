@@ -80,7 +80,7 @@ fn note_health(connection: &Connection, endpoint: &str, settlement: &Settlement)
             attempt.ended_at().0,
             attempt.status,
             attempt.error,
-            attempt.says_gone(),
+            settlement.verdict.says_gone(),
             settlement.verdict.disables(),
             settlement.id.0,
         ])?;
