@@ -19,6 +19,7 @@ mod name;
 mod publish;
 mod refusal;
 mod resource;
+mod secret;
 mod secrets;
 mod trial;
 mod upkeep;

@@ -20,7 +20,8 @@ use super::endpoint::{Authorization, Endpoint, Ordering, RateLimit, Retry, Setti
 use super::name;
 use super::refusal::{Code, Refusal};
 use super::resource::check_filters;
-use super::webhook::InForce;
+use super::secret::Secrets;
+use super::webhook::{InForce, masked};
 use crate::clock::UnixMillis;
 use crate::delivery::destination::{Destination, Way};
 use crate::delivery::rate::Rate;
@@ -28,7 +29,7 @@ use crate::delivery::signing::{Signing, TimedSecret};
 use crate::egress::{Exit, Guard, Pool, Refused, Url};
 use crate::quantity::format_duration;
 use crate::schedule::Schedule;
-use crate::signature::emission::{AuthorizationKind, Exhausted, Policy, Success};
+use crate::signature::emission::{AuthorizationKind, Exhausted, Policy, SecretScope, Success};
 use crate::signature::secret::Secret;
 use crate::store::Consequence;
 use crate::telemetry::metrics::DeliveryMetrics;
@@ -170,15 +171,21 @@ impl Builder {
         let id: Arc<str> = endpoint.id.as_str().into();
         let (in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
             Ok(terms) => {
-                let in_force = terms.in_force();
-                (in_force, self.destination(&id, &endpoint, terms).map(Arc::new))
+                let in_force = terms.in_force(secrets_of(&endpoint, account, &emitter).current());
+                (in_force, self.destination(&id, &endpoint, account, terms).map(Arc::new))
             }
-            Err(refusal) => (self.nothing_in_force(), Err(refusal)),
+            Err(refusal) => (self.nothing_in_force(endpoint.secrets.current()), Err(refusal)),
         };
         Known { id, endpoint, emitter: Arc::clone(emitter), destination, in_force }
     }
 
-    fn destination(&self, id: &Arc<str>, endpoint: &Endpoint, terms: Terms) -> Result<Destination, Refusal> {
+    fn destination(
+        &self,
+        id: &Arc<str>,
+        endpoint: &Endpoint,
+        account: &Account,
+        terms: Terms,
+    ) -> Result<Destination, Refusal> {
         let settings = &endpoint.settings;
         let emitter = self.emitters.find(&settings.provider)?;
         let policy = &emitter.emission.policy;
@@ -189,7 +196,7 @@ impl Builder {
             Some(tls) => trusting(&exit, tls)?,
             None => exit,
         };
-        let secret = |known: &super::endpoint::TimedSecret| TimedSecret {
+        let secret = |known: &super::secret::TimedSecret| TimedSecret {
             secret: Secret::new(known.secret.as_bytes().to_vec()),
             until: known.until.map(UnixMillis),
         };
@@ -198,7 +205,7 @@ impl Builder {
             account: endpoint.account.as_str().into(),
             scheme: Arc::clone(&emitter.scheme),
             emission: Arc::clone(&emitter.emission),
-            secrets: endpoint.secrets.iter().map(secret).collect(),
+            secrets: secrets_of(endpoint, account, emitter).iter().map(secret).collect(),
             headers: read_headers(settings)?,
             authorization: settings.authorization.as_ref().map(write_authorization).transpose()?,
             success: Some(terms.success),
@@ -265,15 +272,24 @@ impl Builder {
         Ok(Terms { schedule, timeout, success, max_in_flight, disable_after })
     }
 
-    fn nothing_in_force(&self) -> InForce {
+    fn nothing_in_force(&self, secret: Option<&str>) -> InForce {
         let disable_after = self.disable_after;
         InForce {
+            secret: masked(secret.unwrap_or_default()),
             retry: Retry::default(),
             timeout: String::new(),
             success: Vec::new(),
             max_in_flight: 0,
             disable_after,
         }
+    }
+}
+
+/// What its deliveries are signed with.
+fn secrets_of<'a>(endpoint: &'a Endpoint, account: &'a Account, emitter: &Emitter) -> &'a Secrets {
+    match emitter.emission.policy.secret.scope {
+        SecretScope::Endpoint => &endpoint.secrets,
+        SecretScope::Account => account.secrets(&emitter.slug),
     }
 }
 
@@ -295,8 +311,9 @@ struct Terms {
 }
 
 impl Terms {
-    fn in_force(&self) -> InForce {
+    fn in_force(&self, secret: Option<&str>) -> InForce {
         InForce {
+            secret: masked(secret.unwrap_or_default()),
             retry: describe(&self.schedule),
             timeout: format_duration(self.timeout),
             success: match &self.success {

@@ -16,6 +16,7 @@ use super::catalogue::{AccountSettings, EventType, Group};
 use super::destination::{Builder, Known};
 use super::endpoint::Endpoint;
 use super::refusal::{Code, Refusal};
+use super::secret::Secrets;
 use super::vault::Vault;
 use crate::clock::Clock;
 use crate::delivery::Deliveries;
@@ -59,6 +60,8 @@ pub struct Account {
     pub event_types: BTreeMap<String, Arc<EventType>>,
     /// By id.
     pub groups: BTreeMap<String, Arc<Group>>,
+    /// Those that its endpoints share, by provider.
+    pub secrets: BTreeMap<String, Secrets>,
 }
 
 /// What came of a change.
@@ -83,6 +86,12 @@ impl Copy {
 }
 
 impl Account {
+    /// The secrets that its endpoints of a provider share; none if nobody asked for them yet.
+    pub fn secrets(&self, provider: &str) -> &Secrets {
+        static NONE: std::sync::LazyLock<Secrets> = std::sync::LazyLock::new(Secrets::default);
+        self.secrets.get(provider).unwrap_or(&NONE)
+    }
+
     /// The group with this id or name.
     pub fn group(&self, name: &str) -> Option<&Arc<Group>> {
         self.groups.get(name).or_else(|| self.groups.values().find(|group| group.name == name))
@@ -183,35 +192,38 @@ impl Directory {
     /// If the store cannot be asked.
     pub async fn seal_anew(&self) -> Result<(), Refusal> {
         let all = self.store.records(0).await?.changed;
-        let is_old = |record: &&Record| record.kind == RecordKind::Endpoint && self.is_outdated(record);
-        let old: Vec<Arc<str>> = all.iter().filter(is_old).map(|record| Arc::clone(&record.id)).collect();
+        let old: Vec<&Record> = all.iter().filter(|record| self.is_outdated(record)).collect();
         if old.is_empty() {
             return Ok(());
         }
         let decided = self.change(|copy| {
-            let known = old.iter().filter_map(|id| copy.endpoint(id));
-            let again = |known: &Arc<Known>| {
-                let account = known.endpoint.account.as_str().into();
-                self.record(RecordKind::Endpoint, &account, &known.id, &known.endpoint)
+            let again = |record: &&Record| {
+                let Record { kind, account, id, .. } = record;
+                let known = copy.account(account);
+                match kind {
+                    RecordKind::Endpoint => {
+                        known.endpoints.get(id).map(|known| self.record(*kind, account, id, &known.endpoint))
+                    }
+                    _ => known.secrets.get(&**id).map(|secrets| self.record(*kind, account, id, secrets)),
+                }
             };
-            Ok((Change { records: known.map(again).collect(), ..Change::new(0, self.clock.millis()) }, ()))
+            let records = old.iter().filter_map(again).collect();
+            Ok((Change { records, ..Change::new(0, self.clock.millis()) }, ()))
         });
         decided.await?;
-        info!(endpoints = old.len(), "Endpoints are sealed with the current key");
+        info!(documents = old.len(), "What customers registered is sealed with the current key");
         Ok(())
     }
 
     fn is_outdated(&self, record: &Record) -> bool {
-        record.document.as_ref().is_some_and(|sealed| self.vault.is_outdated(sealed))
+        let sealed = record.document.as_ref().filter(|_| is_sealed(record.kind));
+        sealed.is_some_and(|sealed| self.vault.is_outdated(sealed))
     }
 
     /// A document as it is kept.
     pub fn record(&self, kind: RecordKind, account: &Arc<str>, id: &str, document: &impl Serialize) -> Record {
         let text = serde_json::to_vec(document).expect("plain structs");
-        let bytes = match kind {
-            RecordKind::Endpoint => self.vault.seal(&place(account, id), &text),
-            RecordKind::Account | RecordKind::EventType | RecordKind::Group => text,
-        };
+        let bytes = if is_sealed(kind) { self.vault.seal(&place(kind, account, id), &text) } else { text };
         Record { kind, account: Arc::clone(account), id: id.into(), document: Some(bytes.into()) }
     }
 
@@ -221,14 +233,20 @@ impl Directory {
             let detail = format!("what the store has of {:?} \"{}\" cannot be read: {why}", record.kind, record.id);
             Refusal::new(Code::Failed, detail)
         };
+        let opened;
+        let text = if is_sealed(record.kind) {
+            let place = place(record.kind, &record.account, &record.id);
+            opened = self.vault.open(&place, bytes).map_err(|error| broken(error.to_string()))?;
+            &opened[..]
+        } else {
+            &bytes[..]
+        };
         let document = match record.kind {
-            RecordKind::Endpoint => {
-                let text = self.vault.open(&place(&record.account, &record.id), bytes);
-                Document::Endpoint(Box::new(parse(&text.map_err(|error| broken(error.to_string()))?).map_err(broken)?))
-            }
-            RecordKind::EventType => Document::EventType(parse(bytes).map_err(broken)?),
-            RecordKind::Group => Document::Group(parse(bytes).map_err(broken)?),
-            RecordKind::Account => Document::Account(parse(bytes).map_err(broken)?),
+            RecordKind::Endpoint => Document::Endpoint(Box::new(parse(text).map_err(broken)?)),
+            RecordKind::EventType => Document::EventType(parse(text).map_err(broken)?),
+            RecordKind::Group => Document::Group(parse(text).map_err(broken)?),
+            RecordKind::Account => Document::Account(parse(text).map_err(broken)?),
+            RecordKind::Secret => Document::Secret(parse(text).map_err(broken)?),
         };
         Ok(Some(document))
     }
@@ -266,6 +284,14 @@ impl Directory {
                 account.settings = settings;
                 self.rebuild(account);
             }
+            (_, Some(Document::Secret(secrets))) => {
+                account.secrets.insert(id.to_string(), secrets);
+                self.rebuild(account);
+            }
+            (RecordKind::Secret, _) => {
+                account.secrets.remove(&**id);
+                self.rebuild(account);
+            }
             (RecordKind::Account, None) => {
                 account.settings = AccountSettings::default();
                 self.rebuild(account);
@@ -296,10 +322,17 @@ enum Document {
     EventType(EventType),
     Group(Group),
     Account(AccountSettings),
+    Secret(Secrets),
 }
 
-fn place(account: &str, id: &str) -> String {
-    format!("endpoint {account} {id}")
+/// True for documents that have secrets in them.
+fn is_sealed(kind: RecordKind) -> bool {
+    matches!(kind, RecordKind::Endpoint | RecordKind::Secret)
+}
+
+fn place(kind: RecordKind, account: &str, id: &str) -> String {
+    let kind = if kind == RecordKind::Secret { "secret" } else { "endpoint" };
+    format!("{kind} {account} {id}")
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::resource::ResourceFilter;
-use crate::clock::UnixMillis;
+use super::secret::Secrets;
 use crate::quantity::{format_duration, parse_duration};
 use crate::schedule::{Schedule, Waits};
 use crate::signature::emission::AuthorizationKind;
@@ -20,8 +20,8 @@ pub struct Endpoint {
     pub id: String,
     pub account: String,
     pub settings: Settings,
-    /// The current one first. Others are still signed with until their time is over.
-    pub secrets: Vec<TimedSecret>,
+    /// Its own; none where its account has them, or nothing is signed.
+    pub secrets: Secrets,
     /// Set where it was disabled other than by its owner.
     pub disabled: Option<Disabled>,
     pub created_at: i64,
@@ -53,14 +53,6 @@ pub struct Settings {
     pub disable_after: Option<String>,
     pub tls: Option<Tls>,
     pub metadata: BTreeMap<String, String>,
-}
-
-/// A secret and how long it is signed with.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TimedSecret {
-    pub secret: String,
-    /// `None` for the current one.
-    pub until: Option<i64>,
 }
 
 /// Why an endpoint gets nothing although its owner wants it to.
@@ -172,7 +164,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(TimedSecret, Authorization, Tls);
+redacted!(Authorization, Tls);
 
 impl Authorization {
     /// As its provider allows it or not.
@@ -209,11 +201,6 @@ impl Endpoint {
             }
             (Some(Disabled { reason: DisabledReason::Gone, .. }), true) => Status::DisabledGone,
         }
-    }
-
-    /// The secrets that are signed with at `now`, the current one first.
-    pub fn secrets_at(&self, now: UnixMillis) -> impl Iterator<Item = &TimedSecret> {
-        self.secrets.iter().filter(move |secret| secret.until.is_none_or(|until| now.0 < until))
     }
 }
 

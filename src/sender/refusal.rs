@@ -38,6 +38,7 @@ pub enum Code {
     NoTokens,
     NotEnabled,
     NotFound,
+    SecretAlreadyViewed,
     MethodNotAllowed,
     UnsupportedMediaType,
     DuplicateConflict,
@@ -80,6 +81,7 @@ impl Code {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::NoTokens | Self::NotEnabled => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::SecretAlreadyViewed => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::DuplicateConflict

@@ -15,7 +15,6 @@ use super::destination::Known;
 use super::directory::Copy;
 use super::endpoint::{Disabled, DisabledReason};
 use super::refusal::Refusal;
-use super::webhook::masked;
 use super::{SOURCE, Sender, name};
 use crate::clock::UnixMillis;
 use crate::signature::emission::{Envelope, EventFacts};
@@ -184,7 +183,7 @@ impl Sender {
             "webhook_id": endpoint.id,
             "account_id": endpoint.account,
             "url": endpoint.settings.url,
-            "secret": masked(endpoint.secrets.first().map_or("", |secret| &secret.secret)),
+            "secret": known.in_force().secret,
             "reason": match step {
                 Step::Warn => "failing",
                 Step::Disable(DisabledReason::Failing) => "failing",

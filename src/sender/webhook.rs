@@ -282,6 +282,8 @@ fn merge(target: &mut Value, patch: &Value) {
 /// What of a webhook's settings is in force, wherever it was said.
 #[derive(Debug, Clone)]
 pub struct InForce {
+    /// Masked.
+    pub secret: String,
     pub retry: Retry,
     pub timeout: String,
     pub success: Vec<u16>,
@@ -307,7 +309,7 @@ impl Webhook {
             events: settings.events.clone().unwrap_or_else(|| vec!["*".into()]),
             status: endpoint.status(),
             status_reason: status_reason(endpoint, failing),
-            secret: masked(endpoint.secrets.first().map_or("", |secret| &secret.secret)),
+            secret: in_force.secret.clone(),
             created_at: time(endpoint.created_at),
             updated_at: time(endpoint.updated_at),
             description: settings.description.clone(),

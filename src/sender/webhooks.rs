@@ -11,10 +11,14 @@ use utoipa::ToSchema;
 use super::answer::{Answer, RequestKey};
 use super::destination::Known;
 use super::directory::{Account, Copy, Outcome};
-use super::endpoint::{Endpoint, Ordering, Settings, Status, TimedSecret};
+use super::emitter::Emitter;
+use super::endpoint::{Endpoint, Ordering, Settings, Status};
 use super::refusal::{Code, Refusal};
+use super::secret::Secrets;
+use super::secrets::{account_wide, fits, new_secret, shown};
 use super::webhook::{Numbers, Webhook, WebhookInput, masked};
 use super::{Sender, name};
+use crate::signature::emission::SecretScope;
 use crate::store::{Change, Health, Record, RecordKind, day_of};
 
 /// One webhook.
@@ -78,12 +82,17 @@ impl Sender {
         let given = input.secret.clone();
         let provider = self.provider_of(account);
         let settings = input.into_settings(&provider, None)?;
-        let secret = self.new_secret(&settings, given)?;
+        let emitter = Arc::clone(self.directory.builder().emitters().find(&settings.provider)?);
+        let shares = emitter.emission.policy.secret.scope == SecretScope::Account;
+        if shares && given.is_some() {
+            return Err(account_wide(&emitter));
+        }
+        let secret = new_secret(&emitter, given)?;
         let endpoint = Endpoint {
             id,
             account: account.to_string(),
             settings,
-            secrets: vec![TimedSecret { secret, until: None }],
+            secrets: if shares { Secrets::default() } else { Secrets::from(secret.clone()) },
             disabled: None,
             created_at: now.0,
             updated_at: now.0,
@@ -98,13 +107,15 @@ impl Sender {
             }
             let built = self.directory.builder().check(&endpoint, known)?;
             let mut webhook = Webhook::of(&endpoint, built.in_force(), &Numbers::default());
-            webhook.secret.clone_from(&endpoint.secrets[0].secret);
-            let answer = Answer::new(StatusCode::CREATED, &WebhookAnswer { success: true, webhook });
-            let change = Change {
-                records: vec![self.endpoint_record(&endpoint)],
-                idempotent: key.map(|key| answer.keep(key, &self.vault, now)),
-                ..self.no_change()
+            let (secrets, mut records) = match &secret {
+                Some(made) if shares => self.account_secrets(copy, account, &emitter, made),
+                _ => (endpoint.secrets.clone(), Vec::new()),
             };
+            webhook.secret = shown(&secrets, &emitter);
+            let answer = Answer::new(StatusCode::CREATED, &WebhookAnswer { success: true, webhook });
+            records.push(self.endpoint_record(&endpoint));
+            let change =
+                Change { records, idempotent: key.map(|key| answer.keep(key, &self.vault, now)), ..self.no_change() };
             Ok((change, answer))
         });
         self.outcome(decided.await?, key)
@@ -183,9 +194,10 @@ impl Sender {
         self.directory.builder().check_address(&wanted).await?;
         self.update(account, id, |endpoint| {
             let input = input(&endpoint.settings)?;
+            let current = endpoint.secrets.current().unwrap_or_default();
             if let Some(secret) = &input.secret
-                && *secret != endpoint.secrets[0].secret
-                && *secret != masked(&endpoint.secrets[0].secret)
+                && *secret != current
+                && *secret != masked(current)
             {
                 return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
             }
@@ -194,13 +206,29 @@ impl Sender {
                 return Err(Refusal::new(Code::Conflict, "somebody else has just changed it: try again"));
             }
             if settings.provider != endpoint.settings.provider {
-                self.fits(&settings, &endpoint.secrets[0].secret)?;
+                self.check_move(endpoint, &settings)?;
             }
             endpoint.settings = settings;
             Ok(())
         })
         .await?;
         self.webhook(account, id).await
+    }
+
+    /// Refuses another provider that has no use for an endpoint's secret, or needs one that it does not have.
+    fn check_move(&self, endpoint: &Endpoint, settings: &Settings) -> Result<(), Refusal> {
+        let emitters = self.directory.builder().emitters();
+        let to = emitters.find(&settings.provider)?;
+        let shares = |emitter: &Emitter| emitter.emission.policy.secret.scope == SecretScope::Account;
+        let shared = emitters.find(&endpoint.settings.provider).is_ok_and(|from| shares(from));
+        match endpoint.secrets.current() {
+            Some(secret) if !shares(to) => fits(to, secret),
+            None if to.scheme.is_optional() && !shared => Ok(()),
+            _ => Err(Refusal::field(
+                "/provider",
+                format!("its secret is not one of {}: register another webhook", to.slug),
+            )),
+        }
     }
 
     /// Removes a webhook. What is still owed to it is cancelled in the same step.

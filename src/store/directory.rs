@@ -31,10 +31,11 @@ pub enum RecordKind {
     EventType,
     Group,
     Endpoint,
+    Secret,
 }
 
 impl RecordKind {
-    const ALL: [Self; 4] = [Self::Account, Self::EventType, Self::Group, Self::Endpoint];
+    const ALL: [Self; 5] = [Self::Account, Self::EventType, Self::Group, Self::Endpoint, Self::Secret];
 
     /// As it stands in a table.
     pub fn code(self) -> i16 {
@@ -241,9 +242,9 @@ mod tests {
 
     #[test]
     fn kinds_of_records_keep_their_codes() {
-        assert_eq!(RecordKind::ALL.map(RecordKind::code), [0, 1, 2, 3], "they stand in tables");
+        assert_eq!(RecordKind::ALL.map(RecordKind::code), [0, 1, 2, 3, 4], "they stand in tables");
         assert!(RecordKind::ALL.iter().all(|kind| RecordKind::from_code(kind.code()) == Some(*kind)));
-        assert_eq!(RecordKind::from_code(4), None);
+        assert_eq!(RecordKind::from_code(5), None);
     }
 
     #[test]

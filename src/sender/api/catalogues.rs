@@ -5,13 +5,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::extract::{Body, Caller, Path};
+use super::extract::{Body, Caller, OptionalBody, Path, Subscriber};
 use super::reply::Done;
 use crate::access::Permission::{Administer, Manage, Read};
 use crate::sender::answer::Answer;
 use crate::sender::catalogue::{AccountSettings, EventType, GroupInput};
 use crate::sender::catalogues::{AccountAnswer, EventTypeAnswer, EventTypeList, Gone, GroupAnswer, GroupList, Meta};
 use crate::sender::refusal::{Problem, Refusal};
+use crate::sender::secrets::{AccountSecretAnswer, Rotation};
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -20,6 +21,8 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list_groups, create_group))
         .routes(routes!(show_group, put_group, delete_group))
         .routes(routes!(show_account, put_account))
+        .routes(routes!(account_secret))
+        .routes(routes!(rotate_account_secret))
         .routes(routes!(meta))
 }
 
@@ -157,6 +160,38 @@ async fn put_account(
     body: Body<AccountSettings>,
 ) -> Result<Done<AccountAnswer>, Refusal> {
     api.sender.put_account(caller.may(Administer)?, body.value).await.map(Done)
+}
+
+/// Shows the secret that the account's webhooks of a provider share. Made if there is none yet.
+#[utoipa::path(get, path = "/account/secrets/{provider}", tag = "account", operation_id = "showAccountSecret",
+    params(("provider" = String, Path, description = "The provider, such as vinsight")),
+    responses((status = 200, description = "The secret", body = AccountSecretAnswer),
+        (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
+async fn account_secret(
+    State(api): State<Api>,
+    caller: Subscriber,
+    Path(provider): Path<String>,
+) -> Result<Done<AccountSecretAnswer>, Refusal> {
+    api.sender.account_secret(caller.may(Manage)?, &provider).await.map(Done)
+}
+
+/// Replaces the secret that the account's webhooks of a provider share. For a while deliveries are signed with both.
+#[utoipa::path(post, path = "/account/secrets/{provider}/rotate", tag = "account", operation_id = "rotateAccountSecret",
+    request_body(content = Option<Rotation>, content_type = "application/json"),
+    params(("provider" = String, Path, description = "The provider, such as vinsight"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Does it once", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "The new secret", body = AccountSecretAnswer),
+        (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
+async fn rotate_account_secret(
+    State(api): State<Api>,
+    caller: Subscriber,
+    Path(provider): Path<String>,
+    body: OptionalBody<Rotation>,
+) -> Result<Answer, Refusal> {
+    let account = caller.may(Administer)?;
+    let key = caller.key(&body.bytes);
+    let outcome = api.sender.rotate_account_secret(account, &provider, body.value, key).await;
+    api.sender.or_before(outcome, key).await
 }
 
 /// Shows what there is to know of this sender: its version, from where it delivers, what it can send as.

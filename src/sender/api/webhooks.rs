@@ -31,6 +31,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(show, replace, patch, delete))
         .routes(routes!(enable))
         .routes(routes!(disable))
+        .routes(routes!(secret))
         .routes(routes!(rotate))
         .routes(routes!(test))
         .routes(routes!(recover))
@@ -194,6 +195,19 @@ async fn disable(
     _: NoBody,
 ) -> Result<Done<WebhookAnswer>, Refusal> {
     api.sender.disable_webhook(caller.may(Manage)?, &id).await.map(Done)
+}
+
+/// Shows a webhook's secret, where its provider does so.
+#[utoipa::path(get, path = "/webhooks/{id}/secret", tag = TAG, operation_id = "showSecret",
+    params(("id" = String, Path, description = "The webhook")),
+    responses((status = 200, description = "The secret", body = SecretAnswer),
+        (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json")))]
+async fn secret(
+    State(api): State<Api>,
+    caller: Subscriber,
+    Path(id): Path<String>,
+) -> Result<Done<SecretAnswer>, Refusal> {
+    api.sender.secret(caller.may(Manage)?, &id).await.map(Done)
 }
 
 /// Replaces a webhook's secret. For a while deliveries are signed with both.
