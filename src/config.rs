@@ -8,6 +8,7 @@ mod effective;
 mod egress;
 pub mod environment;
 mod gateway;
+pub mod provider;
 mod retry;
 mod scheme;
 mod secrets;
@@ -162,7 +163,7 @@ impl Config {
             store: self.store.clone(),
             delivery: self.delivery.clone(),
             egress: self.egress.clone(),
-            sender: self.sender.as_ref().map(SenderConfig::describe_but_tokens),
+            sender: self.sender.as_ref().map(SenderConfig::describe_fixed),
             admin: self.admin.as_ref().map(|admin| admin.listen),
             log: self.log,
         }

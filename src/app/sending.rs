@@ -67,7 +67,7 @@ impl Sending {
             Operations { destination: name }
         });
         let builder =
-            Builder::new(Emitters::default(), exit, config.disable_after, config.max_in_flight, delivery_metrics);
+            Builder::new(config.emitters.clone(), exit, config.disable_after, config.max_in_flight, delivery_metrics);
         let settings = Settings {
             provider: config.provider.clone(),
             max_webhooks: config.max_webhooks,

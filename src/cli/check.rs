@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::origin::{load_file, with_line};
+use super::origin::{Shown, load_file};
 use super::print;
 
 /// Prints what there is to say. 0 if the file is good, 78 if it is not.
@@ -11,10 +11,9 @@ pub fn run(path: Option<PathBuf>) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let text = origin.path().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
+    let shown = origin.path().map(Shown::of).unwrap_or_default();
     for warning in &config.warnings {
-        print(&format!("warning: {}", with_line(warning, &lines)));
+        print(&format!("warning: {}", shown.with_line(warning)));
     }
     for (source, line) in &config.about {
         print(&format!("source \"{source}\": {line}\n"));

@@ -22,8 +22,16 @@ pub enum Origin {
 #[derive(Debug)]
 pub enum LoadError {
     Unreadable(PathBuf, std::io::Error),
-    /// With the file's text, to show the lines at fault.
-    Faults(Vec<Fault>, String),
+    /// With the file as it was read, to show the lines at fault.
+    Faults(Vec<Fault>, Shown),
+}
+
+/// The configuration as it was read, by which lines of it are shown.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// What places in it call it.
+    name: String,
+    text: String,
 }
 
 impl Origin {
@@ -48,12 +56,13 @@ impl Origin {
     pub fn load(&self, environment: &Environment) -> Result<Config, LoadError> {
         match self {
             Self::Flags(flags) => {
-                Config::from_flags(flags, environment).map_err(|faults| LoadError::Faults(faults, String::new()))
+                Config::from_flags(flags, environment).map_err(|faults| LoadError::Faults(faults, Shown::default()))
             }
             Self::File(path) => {
                 let text = fs::read_to_string(path).map_err(|error| LoadError::Unreadable(path.clone(), error))?;
                 let name = path.display().to_string();
-                Config::parse(&name, &text, environment).map_err(|faults| LoadError::Faults(faults, text))
+                Config::parse(&name, &text, environment)
+                    .map_err(|faults| LoadError::Faults(faults, Shown { name, text }))
             }
         }
     }
@@ -72,9 +81,8 @@ impl LoadError {
     pub fn report(&self) -> String {
         match self {
             Self::Unreadable(path, error) => format!("error: {}: cannot be read: {error}\n", path.display()),
-            Self::Faults(faults, text) => {
-                let lines: Vec<&str> = text.lines().collect();
-                let reports = faults.iter().map(|fault| format!("error: {}", with_line(fault, &lines)));
+            Self::Faults(faults, shown) => {
+                let reports = faults.iter().map(|fault| format!("error: {}", shown.with_line(fault)));
                 let count = match faults.len() {
                     1 => "1 error".to_owned(),
                     count => format!("{count} errors"),
@@ -109,17 +117,26 @@ pub fn load_file(path: Option<PathBuf>) -> Result<(Origin, Config), u8> {
     Ok((origin, config))
 }
 
-/// A fault, and below it the line where it is.
-pub fn with_line(fault: &Fault, lines: &[&str]) -> String {
-    let Place::File { line, column, .. } = &fault.place else {
-        return format!("{fault}\n");
-    };
-    // A line that may hold a secret is not repeated.
-    let showable = |text: &&&str| !text.trim().is_empty() && !text.contains("literal") && !text.contains("env =");
-    let Some(text) = lines.get(line - 1).filter(showable) else {
-        return format!("{fault}\n");
-    };
-    let number = line.to_string();
-    let margin = " ".repeat(number.len());
-    format!("{fault}\n  {number} | {text}\n  {margin} | {}^\n", " ".repeat(column - 1))
+impl Shown {
+    /// The file at `path`, as it is now.
+    pub fn of(path: &Path) -> Self {
+        Self { name: path.display().to_string(), text: fs::read_to_string(path).unwrap_or_default() }
+    }
+
+    /// A fault, and below it the line where it is: of this file, or of another one that it names.
+    pub fn with_line(&self, fault: &Fault) -> String {
+        let Place::File { name, line, column } = &fault.place else {
+            return format!("{fault}\n");
+        };
+        let other = (**name != *self.name).then(|| fs::read_to_string(&**name).unwrap_or_default());
+        let text = other.as_ref().unwrap_or(&self.text);
+        // A line that may hold a secret is not repeated.
+        let showable = |text: &&str| !text.trim().is_empty() && !text.contains("literal") && !text.contains("env =");
+        let Some(text) = text.lines().nth(line - 1).filter(showable) else {
+            return format!("{fault}\n");
+        };
+        let number = line.to_string();
+        let margin = " ".repeat(number.len());
+        format!("{fault}\n  {number} | {text}\n  {margin} | {}^\n", " ".repeat(column - 1))
+    }
 }

@@ -1,10 +1,12 @@
 //! With which secrets a command works, under which scheme.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::config::environment::Environment;
+use crate::config::provider::{self, Unknown};
 use crate::signature::place::Params;
 use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
@@ -72,13 +74,10 @@ impl SecretArgs {
 /// # Errors
 /// Everything wrong with the file, a line each; or that there is no such provider.
 pub fn find_preset(name: &str) -> Result<Preset, String> {
-    if !name.ends_with(".toml") && !name.contains('/') {
-        return Preset::find(name).cloned();
-    }
-    let text = std::fs::read_to_string(name).map_err(|error| format!("cannot read {name}: {error}"))?;
-    let slug = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Preset::from_file(&slug, name, &text)
-        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))
+    provider::find(name).map(Cow::into_owned).map_err(|unknown| match unknown {
+        Unknown::Name(why) => why,
+        Unknown::Faults(faults) => faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n       "),
+    })
 }
 
 /// `ID=NAME`, or a name that is its own id.

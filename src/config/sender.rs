@@ -8,12 +8,14 @@ use super::EgressConfig;
 use super::admin::{Scope, read_tokens};
 use super::environment::Environment;
 use super::gateway::{count, parse_listen, positive_size};
+use super::provider::{self, Unknown};
 use super::secrets;
 use crate::access::Tokens;
-use crate::document::{Fault, Reader};
+use crate::document::{Fault, Node, Reader, Value, quoted};
 use crate::egress::Url;
 use crate::quantity::format_duration;
 use crate::sender::{DEFAULT_ACCOUNT, Emitters, EventType, check_name};
+use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
@@ -30,6 +32,10 @@ pub struct SenderConfig {
     pub keys: Vec<Secret>,
     /// Where each key comes from.
     pub key_origins: Vec<String>,
+    /// The files of the operator's own providers.
+    pub providers: Vec<OwnProvider>,
+    /// What webhooks may have: those, and the embedded ones.
+    pub emitters: Emitters,
     /// The provider of webhooks that name none.
     pub provider: String,
     pub max_webhooks: u32,
@@ -45,6 +51,19 @@ pub struct SenderConfig {
     pub event_types: Vec<Arc<EventType>>,
     /// Who is told what becomes of webhooks.
     pub operations: Option<OperationsConfig>,
+}
+
+/// One of `[sender] providers`.
+#[derive(Debug, Clone)]
+pub struct OwnProvider {
+    /// As the configuration has it.
+    path: String,
+    /// What webhooks call it.
+    slug: String,
+    /// How long a delivery is tried.
+    span: Duration,
+    /// All that it says, on one line.
+    document: String,
 }
 
 /// `[sender] operations`.
@@ -82,7 +101,10 @@ impl SenderConfig {
                 keys = [{ env = \"HOOKWARD_KEY\" }]";
             reader.fault(reader.place(), text);
         }
-        let provider = reader.parse("provider", parse_provider).unwrap_or_else(|| "standard-webhooks".into());
+        let (providers, emitters) = read_providers(&reader);
+        let provider = reader
+            .parse("provider", |text| parse_provider(text, &emitters))
+            .unwrap_or_else(|| "standard-webhooks".into());
         let max_webhooks = count(&reader, "max_webhooks", 1_000_000).and_then(|count| count.try_into().ok());
         let max_body = positive_size(&reader, "max_body").and_then(|size| size.try_into().ok());
         let strict_event_types = reader.boolean("strict_event_types").unwrap_or(false);
@@ -98,6 +120,8 @@ impl SenderConfig {
             described,
             keys,
             key_origins,
+            providers,
+            emitters,
             provider,
             max_webhooks: max_webhooks.unwrap_or(20),
             max_body: max_body.unwrap_or(256 << 10),
@@ -123,7 +147,13 @@ impl SenderConfig {
             None => "no webhook is switched off because it fails".to_owned(),
         };
         let told = if self.operations.is_some() { "" } else { ", and nobody is told: operations names no URL" };
-        vec![format!("endpoints have {plain} of public addresses{allowed}"), sealed, format!("{disabled}{told}")]
+        let own = self.providers.iter().map(|own| {
+            let span = format_duration(own.span);
+            format!("webhooks may have provider \"{}\", from {}: a delivery is tried for {span}", own.slug, own.path)
+        });
+        let mut lines = vec![format!("endpoints have {plain} of public addresses{allowed}"), sealed];
+        lines.extend(own.chain([format!("{disabled}{told}")]));
+        lines
     }
 
     /// As the file would say it.
@@ -131,11 +161,18 @@ impl SenderConfig {
         format!("tokens = [{}]\n{}", self.described.join(", "), self.describe_but_tokens())
     }
 
-    /// The same without tokens, which may change while it runs.
-    pub fn describe_but_tokens(&self) -> String {
+    /// What of it a running sender keeps: all but tokens, and what the files of its providers say.
+    pub fn describe_fixed(&self) -> String {
+        let documents: Vec<&str> = self.providers.iter().map(|own| own.document.as_str()).collect();
+        format!("{}\n{}", self.describe_but_tokens(), documents.join("\n"))
+    }
+
+    fn describe_but_tokens(&self) -> String {
         let list = |items: &[String]| items.join(", ");
+        let own: Vec<String> = self.providers.iter().map(|own| quoted(&own.path)).collect();
         let mut lines = vec![
             format!("listen = \"{}\"", self.listen),
+            format!("providers = [{}]", list(&own)),
             format!("provider = \"{}\"", self.provider),
             format!("max_webhooks = {}", self.max_webhooks),
             format!("max_body = \"{}\"", crate::quantity::format_size(self.max_body as u64)),
@@ -182,11 +219,46 @@ fn read_keys(reader: &Reader<'_>, environment: &Environment, warnings: &mut Vec<
     read.unzip()
 }
 
-fn parse_provider(text: &str) -> Result<String, String> {
-    Emitters::default()
-        .find(text)
-        .map(|emitter| emitter.slug.clone())
-        .map_err(|refusal| refusal.errors[0].detail.clone())
+/// `providers = ["acme.toml"]`.
+fn read_providers(reader: &Reader<'_>) -> (Vec<OwnProvider>, Emitters) {
+    let (mut own, mut emitters) = (Vec::new(), Emitters::default());
+    for text in reader.texts("providers").unwrap_or_default() {
+        let path = text.value;
+        let wrong = |why: String| reader.fault(text.place.clone(), format!("providers: {why}"));
+        if !provider::is_path(path) {
+            wrong(format!(
+                "\"{path}\" is not the path of a file, for example \"acme.toml\"; embedded ones need not be named"
+            ));
+            continue;
+        }
+        let preset = match provider::from_file(path) {
+            Ok(preset) => preset,
+            Err(Unknown::Name(why)) => {
+                wrong(why);
+                continue;
+            }
+            Err(Unknown::Faults(faults)) => {
+                faults.into_iter().for_each(|fault| reader.faults().add(fault.place, fault.text));
+                continue;
+            }
+        };
+        if let Err(why) = emitters.add(&preset) {
+            wrong(format!("{path}: {why}"));
+            continue;
+        }
+        let Preset { slug, document, profile, .. } = preset;
+        let document = Value { place: document.place.clone(), node: Node::Table(document) }.to_toml();
+        own.push(OwnProvider { path: path.to_owned(), slug, span: profile.emission.schedule.span(), document });
+    }
+    (own, emitters)
+}
+
+fn parse_provider(text: &str, emitters: &Emitters) -> Result<String, String> {
+    if provider::is_path(text) {
+        let slug = provider::slug_of(text)?;
+        return Err(format!("\"{text}\" is a file: name it in providers, and write \"{slug}\" here"));
+    }
+    emitters.find(text).map(|emitter| emitter.slug.clone()).map_err(|refusal| refusal.errors[0].detail.clone())
 }
 
 fn parse_disable_after(text: &str) -> Result<Option<Duration>, String> {

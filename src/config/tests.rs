@@ -357,6 +357,87 @@ fn a_secret_pasted_in_the_wrong_place_is_not_repeated() {
     }
 }
 
+/// A sender with `lines`.
+fn sending(lines: &str) -> String {
+    format!("[store]\nurl = \"sqlite:h.db\"\n[sender]\ntokens = []\n{lines}\n")
+}
+
+/// A file of an operator's own provider, in a folder.
+fn own(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).expect("a writable folder");
+    path.display().to_string()
+}
+
+#[test]
+fn a_sender_has_providers_of_its_operators_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let acme = own(&folder, "acme.toml", "extends = \"vgs\"\naliases = [\"acme-hooks\"]\n[sender]\ntimeout = \"3s\"\n");
+    let config = |lines: &str| Config::parse("h.toml", &sending(lines), &environment()).expect("a good file");
+    let good = config(&format!("providers = [\"{acme}\"]\nprovider = \"acme-hooks\""));
+    let sender = good.sender.as_ref().expect("a sender");
+    assert_eq!(sender.provider, "acme");
+    assert_eq!(sender.emitters.find("acme").expect("it is there").emission.timeout, Duration::from_secs(3));
+    assert!(good.effective.contains(&format!("providers = [\"{acme}\"]\nprovider = \"acme\"\n")), "{}", good.effective);
+    let about = sender.about(&good.egress);
+    let wanted = format!("webhooks may have provider \"acme\", from {acme}: a delivery is tried for ");
+    assert!(about.iter().any(|line| line.starts_with(&wanted)), "{about:?}");
+    assert!(config("").sender.expect("a sender").emitters.find("acme").is_err());
+
+    // What is read again on SIGHUP must say the same.
+    let again = config(&format!("providers = [\"{acme}\"]\nprovider = \"acme\""));
+    assert_eq!(again.fixed().differences(&good.fixed()), [""; 0]);
+    own(&folder, "acme.toml", "extends = \"vgs\"\n[sender]\ntimeout = \"4s\"\n");
+    let again = config(&format!("providers = [\"{acme}\"]\nprovider = \"acme\""));
+    assert_eq!(again.fixed().differences(&good.fixed()), ["[sender]"]);
+}
+
+#[test]
+fn a_provider_that_a_sender_cannot_have_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let acme = own(&folder, "acme.toml", "extends = \"vgs\"\n");
+    let stripe = own(&folder, "stripe.toml", "extends = \"vgs\"\n");
+    let alias = own(&folder, "svix-like.toml", "extends = \"vgs\"\naliases = [\"acme\"]\n");
+    let mute = own(&folder, "mute.toml", "extends = \"sendgrid\"\n");
+    let loud = own(&folder, "Acme_2.toml", "extends = \"vgs\"\n");
+    let broken =
+        own(&folder, "broken.toml", "name = \"Broken\"\n\n[signature]\nalgorithm = \"hmac-sha3\"\nheder = \"X\"\n");
+    for (lines, wanted) in [
+        (
+            format!("providers = [\"{stripe}\"]"),
+            format!("h.toml:5:14: [sender]: providers: {stripe}: \"stripe\" is a provider already, call it otherwise"),
+        ),
+        (
+            format!("providers = [\"{acme}\", \"{alias}\"]"),
+            format!("providers: {alias}: \"acme\" is a provider already"),
+        ),
+        (format!("providers = [\"{acme}\", \"{acme}\"]"), format!("providers: {acme}: \"acme\" is a provider already")),
+        (
+            format!("providers = [\"{mute}\"]"),
+            format!("providers: {mute}: \"mute\" cannot be sent: it is signed with a private key"),
+        ),
+        (format!("providers = [\"{loud}\"]"), "\"Acme_2\" is not 1 to 64 of a-z, 0-9 and '-'".into()),
+        (format!("providers = [\"{broken}\"]"), format!("{broken}:4:13: [signature]: algorithm: \"hmac-sha3\"")),
+        (format!("providers = [\"{broken}\"]"), format!("{broken}:5:1: [signature]: unknown key `heder`")),
+        ("providers = [\"nowhere/acme.toml\"]".into(), "providers: cannot read nowhere/acme.toml: No such file".into()),
+        (
+            "providers = [\"acme\"]".into(),
+            "providers: \"acme\" is not the path of a file, for example \"acme.toml\"".into(),
+        ),
+        (
+            format!("providers = [\"{acme}\"]\nprovider = \"acm\""),
+            "provider: \"acm\" is not a provider, did you mean \"acme\"?".into(),
+        ),
+        (
+            format!("providers = [\"{acme}\"]\nprovider = \"{acme}\""),
+            "is a file: name it in providers, and write \"acme\" here".into(),
+        ),
+    ] {
+        let found = faults(&sending(&lines));
+        assert!(found.iter().any(|fault| fault.contains(&wanted)), "{lines}\n wanted {wanted}\n found {found:#?}");
+    }
+}
+
 /// The good file with `tokens` in `[admin]`.
 fn with_tokens(tokens: &str) -> String {
     format!("{GOOD}[admin]\ntokens = [{tokens}]\n")

@@ -169,13 +169,14 @@ impl Builder {
     pub fn known(&self, endpoint: Endpoint, account: &Account) -> Known {
         let emitter = self.emitters.find(&endpoint.settings.provider).unwrap_or_else(|_| Emitters::standard());
         let id: Arc<str> = endpoint.id.as_str().into();
-        let (in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
+        let (mut in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
             Ok(terms) => {
                 let in_force = terms.in_force(secrets_of(&endpoint, account, &emitter).current());
                 (in_force, self.destination(&id, &endpoint, account, terms).map(Arc::new))
             }
             Err(refusal) => (self.nothing_in_force(endpoint.secrets.current()), Err(refusal)),
         };
+        in_force.in_the_way = destination.as_ref().err().map(|wrong| format!("nothing can be delivered: {wrong}"));
         Known { id, endpoint, emitter: Arc::clone(emitter), destination, in_force }
     }
 
@@ -281,6 +282,7 @@ impl Builder {
             success: Vec::new(),
             max_in_flight: 0,
             disable_after,
+            in_the_way: None,
         }
     }
 }
@@ -322,6 +324,7 @@ impl Terms {
             },
             max_in_flight: u32::try_from(self.max_in_flight).unwrap_or(u32::MAX),
             disable_after: self.disable_after,
+            in_the_way: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::catalogue::{AccountSettings, EventType, Group};
 use super::destination::{Builder, Known};
@@ -312,7 +312,11 @@ impl Directory {
     fn put(&self, known: &Known) {
         match &known.destination {
             Ok(destination) if known.endpoint.is_active() => self.deliveries.put(Arc::clone(destination)),
-            _ => self.deliveries.remove(&known.endpoint.id),
+            Err(why) if known.endpoint.is_active() => {
+                warn!(endpoint.id = %known.id, error = %why, "Nothing can be delivered to webhook `{}`", known.id);
+                self.deliveries.remove(&known.id);
+            }
+            _ => self.deliveries.remove(&known.id),
         }
     }
 }

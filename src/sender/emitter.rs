@@ -35,25 +35,25 @@ static EMBEDDED: LazyLock<Vec<Arc<Emitter>>> =
     LazyLock::new(|| Preset::all().iter().filter_map(|preset| Emitter::of(preset).ok()).map(Arc::new).collect());
 
 impl Emitters {
-    /// The same with one of the operator's own.
+    /// Adds one of the operator's own.
     ///
     /// # Errors
     /// If it only describes what others send, or a name of it is another's.
-    pub fn with(mut self, preset: &Preset) -> Result<Self, String> {
+    pub fn add(&mut self, preset: &Preset) -> Result<(), String> {
         let emitter = Emitter::of(preset).map_err(|why| format!("\"{}\" cannot be sent: {why}", preset.slug))?;
         for name in emitter.names() {
             let embedded = Preset::find(name).ok().map(|other| other.slug.as_str());
             let own = self.own.iter().find(|other| other.is_called(name)).map(|other| other.slug.as_str());
             if let Some(other) = embedded.or(own) {
                 return Err(if name == other {
-                    format!("\"{name}\" is another provider's name already")
+                    format!("\"{name}\" is a provider already, call it otherwise")
                 } else {
-                    format!("\"{name}\" is another name of \"{other}\" already")
+                    format!("\"{name}\" is another name of \"{other}\", call it otherwise")
                 });
             }
         }
         self.own.push(Arc::new(emitter));
-        Ok(self)
+        Ok(())
     }
 
     /// Every one of them: the embedded ones by name, then the operator's.
@@ -140,17 +140,22 @@ mod tests {
         Preset::from_file(slug, &format!("{slug}.toml"), &text).unwrap_or_else(|faults| panic!("{faults:?}"))
     }
 
+    fn acme() -> Emitters {
+        let mut emitters = Emitters::default();
+        emitters.add(&own("acme", "aliases = [\"acme-hooks\"]")).expect("it can send");
+        emitters
+    }
+
     #[test]
     fn an_own_provider_is_found_beside_the_embedded_ones() {
-        let emitters = Emitters::default().with(&own("acme", "aliases = [\"acme-hooks\"]")).expect("it can send");
-        let slug = |name| emitters.find(name).map(|emitter| emitter.slug.clone()).map_err(|wrong| wrong.to_string());
-        for (name, found) in
+        let emitters = acme();
+        for (name, slug) in
             [("acme", "acme"), ("acme-hooks", "acme"), ("vgs", "vgs"), ("standardwebhooks", "standard-webhooks")]
         {
-            assert_eq!(slug(name).as_deref(), Ok(found));
+            assert_eq!(emitters.find(name).expect("it is there").slug, slug);
         }
         assert_eq!(emitters.all().filter(|emitter| emitter.slug == "acme").count(), 1);
-        let refused = |name| emitters.find(name).map(drop).expect_err("it is not there").errors[0].detail.clone();
+        let refused = |name| emitters.find(name).expect_err("it is not there").errors[0].detail.clone();
         assert_eq!(refused("acmee"), "\"acmee\" is not a provider, did you mean \"acme\"?");
         assert_eq!(refused("strip"), "\"strip\" is not a provider, did you mean \"stripe\"?");
         assert_eq!(refused("sendgrid"), "\"sendgrid\" cannot be sent: it is signed with a private key");
@@ -159,16 +164,20 @@ mod tests {
 
     #[test]
     fn no_two_providers_share_a_name() {
-        let emitters = Emitters::default().with(&own("acme", "aliases = [\"acme-hooks\"]")).expect("it can send");
-        let refused = |slug, more| emitters.clone().with(&own(slug, more)).expect_err("the name is taken");
-        assert_eq!(refused("acme", ""), "\"acme\" is another provider's name already");
-        assert_eq!(refused("acme-hooks", ""), "\"acme-hooks\" is another name of \"acme\" already");
-        assert_eq!(refused("stripe", ""), "\"stripe\" is another provider's name already");
-        assert_eq!(refused("other", "aliases = [\"sendgrid\"]"), "\"sendgrid\" is another provider's name already");
-        let mute = Preset::find("sendgrid").expect("a preset");
+        let refused = |slug, more| acme().add(&own(slug, more)).expect_err("the name is taken");
+        assert_eq!(refused("acme", ""), "\"acme\" is a provider already, call it otherwise");
+        assert_eq!(refused("acme-hooks", ""), "\"acme-hooks\" is another name of \"acme\", call it otherwise");
+        assert_eq!(refused("stripe", ""), "\"stripe\" is a provider already, call it otherwise");
         assert_eq!(
-            Emitters::default().with(mute).expect_err("it has no key"),
-            "\"sendgrid\" cannot be sent: it is signed with a private key"
+            refused("standardwebhooks", ""),
+            "\"standardwebhooks\" is another name of \"standard-webhooks\", call it otherwise"
         );
+        assert_eq!(
+            refused("other", "aliases = [\"sendgrid\"]"),
+            "\"sendgrid\" is a provider already, call it otherwise"
+        );
+        let mute = Preset::from_file("mute", "mute.toml", "extends = \"sendgrid\"\n").expect("a preset");
+        let refused = acme().add(&mute).expect_err("it has no key");
+        assert_eq!(refused, "\"mute\" cannot be sent: it is signed with a private key");
     }
 }

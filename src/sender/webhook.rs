@@ -103,7 +103,7 @@ pub struct Webhook {
     /// `["*"]` for every event.
     pub events: Vec<String>,
     pub status: Status,
-    /// Why it is not active, where that was not its owner.
+    /// Why it gets nothing, where that was not its owner.
     pub status_reason: Option<String>,
     /// Masked, but in the one answer that makes it.
     #[schema(example = "whsec_***masked***")]
@@ -289,6 +289,8 @@ pub struct InForce {
     pub success: Vec<u16>,
     pub max_in_flight: u32,
     pub disable_after: Option<std::time::Duration>,
+    /// Why nothing can be delivered, if that is so.
+    pub in_the_way: Option<String>,
 }
 
 impl Webhook {
@@ -308,7 +310,7 @@ impl Webhook {
             url: settings.url.clone(),
             events: settings.events.clone().unwrap_or_else(|| vec!["*".into()]),
             status: endpoint.status(),
-            status_reason: status_reason(endpoint, failing),
+            status_reason: status_reason(endpoint, failing).or_else(|| in_force.in_the_way.clone()),
             secret: in_force.secret.clone(),
             created_at: time(endpoint.created_at),
             updated_at: time(endpoint.updated_at),

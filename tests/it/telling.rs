@@ -6,6 +6,7 @@ mod crashes;
 mod gateway;
 mod nodes;
 mod outage;
+mod providers;
 mod publishing;
 mod retries;
 mod secrets;
