@@ -145,7 +145,7 @@ enum ProvidersCommand {
     List,
     /// What is known of one, and how to configure it
     Show {
-        /// Its slug or another of its names
+        /// Its slug, another of its names, or a TOML file with a preset of your own
         slug: String,
     },
 }

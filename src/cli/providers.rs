@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::secret_args::find_preset;
 use super::{FAILURE, print};
+use crate::config::provider;
 use crate::quantity::format_duration;
 use crate::signature::coverage::BodyCoverage;
 use crate::signature::preset::Preset;
@@ -25,7 +26,7 @@ pub fn list() -> u8 {
 pub fn show(name: &str) -> u8 {
     match find_preset(name) {
         Ok(preset) => {
-            print(&describe(&preset));
+            print(&describe(&preset, if provider::is_path(name) { name } else { &preset.slug }));
             0
         }
         Err(why) => {
@@ -35,13 +36,19 @@ pub fn show(name: &str) -> u8 {
     }
 }
 
-fn describe(preset: &Preset) -> String {
+/// What there is to say of one, whose configured name is `named`.
+fn describe(preset: &Preset, named: &str) -> String {
     let mut text = format!("{} ({})\n\n", preset.name, preset.slug);
     let mut line = |label: &str, value: &str| {
         let _ = writeln!(text, "  {label:<14} {value}");
     };
-    line("described in", &preset.docs);
-    line("read", &format!("{}, confidence: {}", preset.read, preset.confidence.as_str()));
+    // A file of the operator's own need not say where it is from.
+    if !preset.docs.is_empty() {
+        line("described in", &preset.docs);
+    }
+    if !preset.read.is_empty() {
+        line("read", &format!("{}, confidence: {}", preset.read, preset.confidence.as_str()));
+    }
     if let Some(confirmed_by) = &preset.confirmed_by {
         line("confirmed by", confirmed_by);
     }
@@ -86,8 +93,8 @@ fn describe(preset: &Preset) -> String {
     for note in &preset.notes {
         let _ = writeln!(text, "\n  {note}");
     }
-    text.push_str(&source(preset));
-    text.push_str(&try_it(preset));
+    text.push_str(&source(preset, named));
+    text.push_str(&try_it(preset, named));
     text
 }
 
@@ -97,11 +104,11 @@ fn variable(preset: &Preset) -> String {
 }
 
 /// What to configure.
-fn source(preset: &Preset) -> String {
+fn source(preset: &Preset, named: &str) -> String {
     let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
     let allow = if preset.profile.addresses.is_empty() { "any" } else { "provider" };
     let mut text =
-        format!("\nConfigure it\n\n[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{slug}\"\n");
+        format!("\nConfigure it\n\n[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{named}\"\n");
     if !scheme.has_remote_keys() {
         let _ = writeln!(text, "secrets = [{{ env = \"{}\" }}]", variable(preset));
     }
@@ -121,7 +128,7 @@ fn source(preset: &Preset) -> String {
 }
 
 /// A line that sends a signed event to a gateway on this machine.
-fn try_it(preset: &Preset) -> String {
+fn try_it(preset: &Preset, named: &str) -> String {
     let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
     if scheme.has_remote_keys() {
         return "\nOnly the provider can sign for its published keys: try it with one of its own test events.\n".into();
@@ -139,7 +146,7 @@ fn try_it(preset: &Preset) -> String {
         format!("http://127.0.0.1:8080/in/{slug}")
     };
     let body = if scheme.has_form() { "form.txt" } else { "event.json" };
-    let sign = format!("hookward sign --provider {slug} {secret}{params} --body {body}");
+    let sign = format!("hookward sign --provider {named} {secret}{params} --body {body}");
     let mut text = format!("\nTry it against a gateway on this machine\n\n{sign} \\\n    --url {url} --format curl");
     // What is signed is the public URL; it is this machine that is asked.
     text.push_str(if scheme.signs_url() {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::retry;
-use super::source::{CUSTOM, Described};
+use super::source::Described;
 use super::{Config, DedupStore, EgressConfig};
 use crate::dedup::StoreDown;
 use crate::document::quoted;
@@ -61,10 +61,9 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     writeln!(text, "\n[[source]]")?;
     writeln!(text, "name = \"{}\"", source.name)?;
     writeln!(text, "path = \"{}\"", source.path)?;
-    if source.provider == CUSTOM {
-        writeln!(text, "# provider: none, the scheme is its own")?;
-    } else {
-        writeln!(text, "provider = \"{}\"", source.provider)?;
+    match &described.provider {
+        Some(provider) => writeln!(text, "provider = {}", quoted(provider))?,
+        None => writeln!(text, "# provider: none, the scheme is its own")?,
     }
     for line in &described.scheme {
         writeln!(text, "{line}")?;

@@ -11,7 +11,7 @@ use crate::signature::preset::Preset;
 use crate::signature::profile::Profile;
 
 /// What is known of the provider, with the operator's own `[source.signature]`, `.timestamp` and `.event` on top.
-pub fn read_profile(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<Profile> {
+pub fn read_profile(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Profile> {
     let mut over = Table::empty(reader.place());
     for key in ["signature", "timestamp", "event"] {
         if let Some(value @ Value { node: Node::Table(_), .. }) = reader.value(key) {

@@ -2,14 +2,15 @@
 
 use clap::Args;
 
+use super::provider;
 use crate::document::{Node, Place, Table, Value};
 
 /// The flags of `hookward serve` without a file. Each one can be given as a `HOOKWARD_…` variable instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Sidecar form: one source, no file")]
 pub struct Sidecar {
-    /// Whose webhooks these are; `hookward providers` lists them
-    #[arg(long, hide_env_values = true, env = "HOOKWARD_PROVIDER", value_name = "SLUG")]
+    /// Whose webhooks these are: a provider's name (`hookward providers` lists them), or a TOML file with one of your own
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_PROVIDER", value_name = "NAME")]
     pub provider: Option<String>,
     /// Name of the environment variable that holds the secret, or ID=NAME; repeat it while rotating
     #[arg(long, hide_env_values = true, env = "HOOKWARD_SECRET_ENV", value_name = "NAME", value_delimiter = ',')]
@@ -75,7 +76,11 @@ impl Sidecar {
         }
 
         let mut source = Table::empty(Place::Flag("serve"));
-        set(&mut source, "name", "--provider", Some(self.provider.as_deref().unwrap_or("sidecar")));
+        // A source of a provider that stands in a file is called as that is; what cannot be is a fault of the provider.
+        let file = self.provider.as_deref().filter(|name| provider::is_path(name));
+        let slug = file.map(|path| provider::slug_of(path).unwrap_or_else(|_| "sidecar".to_owned()));
+        let name = slug.as_deref().or(self.provider.as_deref()).unwrap_or("sidecar");
+        set(&mut source, "name", "--provider", Some(name));
         set(&mut source, "provider", "--provider", self.provider.as_deref());
         set(&mut source, "path", "--path", Some(self.path.as_deref().unwrap_or("/")));
         set(&mut source, "upstream", "--upstream", self.upstream.as_deref());

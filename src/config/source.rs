@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::environment::Environment;
 use super::gateway::{positive, positive_size, read_networks};
+use super::provider;
 use super::scheme::{Keys, read_params, read_profile, read_proof};
 use super::secrets::{self, NamedSecret};
 use super::upstream::Way;
@@ -21,10 +22,12 @@ use crate::signature::preset::Preset;
 use crate::signature::profile::{MissingId, ReplayGuard, read_methods};
 
 /// What stands for the preset's slug where there is no preset.
-pub const CUSTOM: &str = "custom";
+const CUSTOM: &str = "custom";
 
 /// What the effective configuration says of a source beyond what the source itself holds.
 pub struct Described {
+    /// The provider, by name or file; `None` where the scheme is the source's own.
+    pub provider: Option<String>,
     /// Each secret's origin with its id; never the secret.
     pub secrets: Vec<String>,
     /// The origin of the `Authorization` credential.
@@ -53,7 +56,8 @@ pub fn read(
 ) -> Option<(Source, Described)> {
     let name = required(reader, "name", "\"stripe\"", parse_name);
     let path = required(reader, "path", "\"/in/stripe\"", parse_path);
-    let preset = reader.parse("provider", Preset::find);
+    let preset = provider::read(reader);
+    let preset = preset.as_deref();
     let profile = read_profile(reader, preset);
     let named = secrets::read_list(reader, environment, warnings);
     let params = read_params(reader, profile.as_ref());
@@ -93,8 +97,10 @@ pub fn read(
     dedup.ttl = dedup_ttl.unwrap_or(dedup.ttl);
     dedup.missing_id = missing_id.unwrap_or(dedup.missing_id);
     dedup.replay_guard = replay_guard.unwrap_or(dedup.replay_guard);
-    let provider = preset.map_or(CUSTOM, |preset| preset.slug.as_str());
+    let slug = preset.map_or(CUSTOM, |preset| preset.slug.as_str());
+    let file = reader.text("provider").map(|text| text.value).filter(|name| provider::is_path(name));
     let mut described = Described {
+        provider: preset.map(|preset| file.unwrap_or(&preset.slug).to_owned()),
         secrets: named.iter().map(describe).collect(),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
         ca_file: way.ca_file.clone(),
@@ -118,13 +124,13 @@ pub fn read(
     let (name, proof) = (name?, proof?);
     let mode = way.mode(timeout)?;
     let source = Source {
-        verified_by: verified_by(provider, &proof),
+        verified_by: verified_by(slug, &proof),
         key_memory: KeyMemory::default(),
         name_header: HeaderValue::try_from(name.as_str()).expect("parse_name takes only visible ASCII"),
         name,
         path: path?,
         public_url,
-        provider: provider.to_owned(),
+        provider: slug.to_owned(),
         methods: methods.unwrap_or_else(|| profile.methods.clone()),
         allow: allow?,
         authorization,
@@ -143,6 +149,7 @@ pub fn read(
     };
     warnings.extend(warnings::of_source(reader, &source, &profile, settings));
     described.about = warnings::about(&source, &profile);
+    described.about.extend(file.map(|file| format!("its provider is \"{}\", from {file}", source.provider)));
     Some((source, described))
 }
 
@@ -194,7 +201,7 @@ fn parse_public_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_allow(reader: &Reader<'_>, preset: Option<&'static Preset>) -> Option<Allow> {
+fn read_allow(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Allow> {
     let Some(value) = reader.value("allow") else {
         reader.missing("allow", "\"provider\" for the published list, \"any\", or [\"203.0.113.0/24\"]");
         return None;

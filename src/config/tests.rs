@@ -357,6 +357,46 @@ fn a_secret_pasted_in_the_wrong_place_is_not_repeated() {
     }
 }
 
+#[test]
+fn a_source_has_a_provider_from_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scheme = "[signature]\nalgorithm = \"hmac-sha256\"\nheader = \"X-Acme\"\nsigns = \"{timestamp}.{body}\"\n[timestamp]\nheader = \"X-Acme-Time\"\ntolerance = \"5m\"\n";
+    let acme = own(&folder, "acme.toml", &format!("{scheme}[network]\nallow = [\"203.0.113.0/24\"]\n"));
+    let text = with(&format!("provider = \"{acme}\"")).replace("\"any\"", "\"provider\"");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    let source = &config.gateway.sources[0];
+    assert_eq!(source.provider, "acme");
+    assert_eq!(source.verified_by[0], "acme;key=1");
+    assert!(source.allow.admits("203.0.113.9".parse().expect("an address")));
+    assert!(!source.allow.admits("203.0.114.9".parse().expect("an address")));
+    assert!(config.effective.contains(&format!("provider = \"{acme}\"\n")), "{}", config.effective);
+    let line = ("stripe".to_owned(), format!("its provider is \"acme\", from {acme}"));
+    assert!(config.about.contains(&line), "{:?}", config.about);
+
+    // Keys of the source win over the file's, as over a preset's.
+    let own_header = format!("{text}signature = {{ header = \"X-Other\" }}\n");
+    let config = Config::parse("h.toml", &own_header, &environment()).expect("a good file");
+    let shown = format!("{:?}", config.gateway.sources[0].proof);
+    assert!(shown.contains("x-other") && shown.contains("x-acme-time") && !shown.contains("\"x-acme\""), "{shown}");
+
+    own(&folder, "acme.toml", &scheme.replace("{timestamp}.{body}", "{timestamp}.{boddy}"));
+    let found = faults(&text);
+    assert!(found[0].starts_with(&format!("{acme}:4:9: [signature]: signs: ")), "{found:#?}");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    own(&folder, "acme.toml", scheme);
+    assert!(faults(&text)[0].contains("allow: acme publishes no addresses"), "{:?}", faults(&text));
+    for (path, wanted) in [
+        ("nowhere/acme.toml", "source \"stripe\": provider: cannot read nowhere/acme.toml: No such file"),
+        ("./acm\u{e9}.toml", "provider: a provider is called as its file is, and \"acm\u{e9}\" is not"),
+        ("./.toml", "\".toml\" is not 1 to 64"),
+        ("/", "\"\" is not 1 to 64"),
+        ("acme-.toml", "\"acme-\" is not 1 to 64"),
+    ] {
+        let found = faults(&with(&format!("provider = \"{path}\"")));
+        assert!(found[0].contains(wanted), "{path}: {found:#?}");
+    }
+}
+
 /// A sender with `lines`.
 fn sending(lines: &str) -> String {
     format!("[store]\nurl = \"sqlite:h.db\"\n[sender]\ntokens = []\n{lines}\n")
