@@ -101,10 +101,15 @@ impl SenderConfig {
                 keys = [{ env = \"HOOKWARD_KEY\" }]";
             reader.fault(reader.place(), text);
         }
+        let found = reader.faults().count();
         let (providers, emitters) = read_providers(&reader);
-        let provider = reader
-            .parse("provider", |text| parse_provider(text, &emitters))
-            .unwrap_or_else(|| "standard-webhooks".into());
+        let are_all_there = reader.faults().count() == found;
+        // Where a file is broken, that its provider is not there is no fault of its own.
+        let provider = reader.parse("provider", |text| match parse_provider(text, &emitters) {
+            Err(wrong) if are_all_there => Err(wrong),
+            parsed => Ok(parsed.unwrap_or_default()),
+        });
+        let provider = provider.unwrap_or_else(|| "standard-webhooks".into());
         let max_webhooks = count(&reader, "max_webhooks", 1_000_000).and_then(|count| count.try_into().ok());
         let max_body = positive_size(&reader, "max_body").and_then(|size| size.try_into().ok());
         let strict_event_types = reader.boolean("strict_event_types").unwrap_or(false);

@@ -18,6 +18,7 @@ mod lifecycle;
 mod load;
 mod openapi;
 mod operators;
+mod own_provider;
 mod presets;
 mod published_keys;
 mod recorded;
