@@ -4,6 +4,7 @@
 
 mod directory;
 mod id;
+mod occurrences;
 mod operator;
 mod postgres;
 mod sent;
@@ -25,6 +26,7 @@ pub use directory::{
     Change, Changed, Failing, Health, Idempotent, Record, RecordKind, Records, Replayed, Tally, day_of,
 };
 pub use id::Id;
+pub use occurrences::Counted;
 pub use operator::{
     AttemptRow, DeliveryDetail, DeliveryFilter, DeliveryRow, DestinationStats, EventDetail, EventFilter, EventRow,
     MAX_PAGE, Page, State, Stats,
@@ -63,6 +65,8 @@ pub struct NewEvent {
     /// Other bodies for the same event: a delivery of variant 1 has the first of them, variant 0 that of `message`.
     pub variants: Vec<Bytes>,
     pub owed: Vec<Owed>,
+    /// What is owed if this is an occurrence that is told.
+    pub counted: Vec<Counted>,
 }
 
 impl NewEvent {
@@ -379,7 +383,8 @@ impl Store {
         }
     }
 
-    /// Forgets settled events older than `retention` and dedup keys whose time is over, a limited number at a time.
+    /// Forgets settled events older than `retention`, a limited number at a time, and dedup keys, answers, numbers of
+    /// endpoints and windows of occurrences whose time is over.
     /// Returns how many events went; the same number as `most` means that there may be more.
     ///
     /// # Errors

@@ -137,6 +137,7 @@ impl Maker {
             },
             remember: Some(Remember { keys: keys(&self.keys, number), ttl: TTL }),
             variants: Vec::new(),
+            counted: Vec::new(),
             owed: vec![Owed::due(Arc::clone(&self.destination), accepted_at)],
             emitted: None,
         }

@@ -116,6 +116,7 @@ impl Maker {
             message: Message { method: "POST".into(), query: None, headers, body: self.body.clone().into() },
             remember: None,
             variants: Vec::new(),
+            counted: Vec::new(),
             owed: vec![Owed::due(Arc::clone(&self.endpoint), accepted_at)],
         }
     }

@@ -23,10 +23,11 @@ use crate::egress::Roots;
 pub const NAME: &str = "postgres";
 
 /// Every change of the tables, in order; the schema remembers how many of them it has seen.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/postgres/0001_events.sql"),
     include_str!("../../migrations/postgres/0002_sender.sql"),
     include_str!("../../migrations/postgres/0003_exhaustion.sql"),
+    include_str!("../../migrations/postgres/0004_occurrences.sql"),
 ];
 
 /// Our tables stand apart from those of an app that uses the same database.

@@ -24,10 +24,11 @@ use super::StoreError;
 pub const NAME: &str = "sqlite";
 
 /// Every change of the tables, in order; a file remembers how many of them it has seen.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/sqlite/0001_events.sql"),
     include_str!("../../migrations/sqlite/0002_sender.sql"),
     include_str!("../../migrations/sqlite/0003_exhaustion.sql"),
+    include_str!("../../migrations/sqlite/0004_occurrences.sql"),
 ];
 
 /// No more callers than this share one transaction.

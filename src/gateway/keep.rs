@@ -55,6 +55,7 @@ pub async fn keep(
         message,
         remember,
         variants: Vec::new(),
+        counted: Vec::new(),
         owed: destinations.iter().map(|name| Owed::due(Arc::clone(name), accepted_at)).collect(),
     };
     let store = Arc::clone(&keeper.store);

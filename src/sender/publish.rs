@@ -201,6 +201,7 @@ impl Sender {
             message: fanout.message,
             remember: event.has_own_id.then(|| self.remember(account, event)),
             variants: fanout.variants,
+            counted: Vec::new(),
             owed: fanout.owed,
         }
     }

@@ -89,6 +89,7 @@ impl Sender {
             remember: None,
             variants,
             owed: vec![owed],
+            counted: Vec::new(),
         };
         let leased = kept.leased(token).ok_or_else(|| Refusal::not_found("webhook", id))?;
         let batch = Batch { events: vec![kept], directory: None, idempotent: None };

@@ -217,6 +217,7 @@ impl Sender {
             message: Message { method: "POST".into(), query: None, headers, body },
             remember: None,
             variants: Vec::new(),
+            counted: Vec::new(),
             owed: vec![Owed::due(Arc::clone(&operations.destination), now)],
         })
     }

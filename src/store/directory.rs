@@ -99,7 +99,7 @@ pub enum Health {
     Warned,
     /// It begins anew.
     Cleared,
-    /// It is gone, with its numbers.
+    /// It is gone, with its numbers and whatever was counted for it.
     Forgotten,
 }
 

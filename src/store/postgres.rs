@@ -6,6 +6,7 @@ mod health;
 mod keep;
 mod lease;
 mod lists;
+mod occurrences;
 mod owe;
 mod sent;
 mod settle;
@@ -214,6 +215,7 @@ impl PostgresStore {
                 Box::pin(async move {
                     sweep(connection, slice, now).await?;
                     answers::sweep(connection, slice, now).await?;
+                    occurrences::sweep(connection, now).await?;
                     let forget = connection.prepared(FORGET_TALLIES).await?;
                     connection.client.execute(&forget, &[&day_of(now.before(TALLIES_KEPT))]).await?;
                     let (lock, purge) = (connection.prepared(LOCK_OLD).await?, connection.prepared(PURGE).await?);

@@ -4,6 +4,7 @@ mod directory;
 mod keep;
 mod lease;
 mod lists;
+mod occurrences;
 mod sent;
 mod settle;
 
@@ -131,6 +132,7 @@ impl SqliteStore {
             sweep_answers(c, slice, now)?;
             let day = day_of(now.before(TALLIES_KEPT));
             c.prepare_cached("DELETE FROM tallies WHERE day < ?1")?.execute([day])?;
+            occurrences::sweep(c, now)?;
             purge(c, before, most)
         };
         self.database.write(Durability::Process, work).await

@@ -185,6 +185,7 @@ fn new_event(source: &str, at: i64) -> NewEvent {
         message,
         remember: None,
         variants: Vec::new(),
+        counted: Vec::new(),
         owed: vec![Owed::due("app".into(), millis(at))],
         emitted: None,
     }

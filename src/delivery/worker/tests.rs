@@ -129,6 +129,7 @@ impl Subject {
             },
             remember: None,
             variants: Vec::new(),
+            counted: Vec::new(),
             owed: owed.collect(),
         };
         self.deliveries.store.accept(event).await.expect("the store");

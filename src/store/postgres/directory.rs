@@ -9,6 +9,7 @@ use tokio_postgres::{Error, Row, Statement, Transaction};
 
 use super::answers::Answers;
 use super::keep::Keeper;
+use super::occurrences::FORGET as FORGET_OCCURRENCES;
 use super::{id, status};
 use crate::clock::UnixMillis;
 use crate::database::postgres::Connection;
@@ -132,7 +133,7 @@ pub async fn change(connection: &mut Connection, change: Change) -> Result<Chang
         let statements: &[&str] = match health {
             Health::Warned => &[WARNED],
             Health::Cleared => &[FORGET_FAILING],
-            Health::Forgotten => &[FORGET_TALLIES, FORGET_FAILING],
+            Health::Forgotten => &[FORGET_TALLIES, FORGET_FAILING, FORGET_OCCURRENCES],
         };
         for statement in statements {
             transaction.execute(*statement, &[&&**endpoint]).await?;

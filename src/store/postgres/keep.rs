@@ -8,10 +8,12 @@ use tokio_postgres::{Error, Row, Statement, Transaction};
 
 use super::answers::Answers;
 use super::directory::Version;
+use super::occurrences::Occurrences;
 use super::owe::Rows;
 use crate::clock::UnixMillis;
 use crate::database::group::Queue;
 use crate::database::postgres::{Connection, Lane};
+use crate::store::occurrences::Told;
 use crate::store::{Accepted, Batch, BatchOutcome, Id, Idempotent, NewEvent, Remember};
 
 /// What stands in the table before it is written.
@@ -52,8 +54,10 @@ pub async fn serve(lane: Lane, queue: Arc<Queue<Batch, BatchOutcome>>) {
 /// The bytes of a batch, with something for each row.
 fn weight(batch: &Batch) -> usize {
     let of = |event: &NewEvent| {
-        let bodies: usize = event.variants.iter().map(|body| body.len()).sum();
-        event.message.headers.len() + event.message.body.len() + bodies + 128 * (1 + event.owed.len())
+        let counted = event.counted.iter().flat_map(|counted| &counted.body);
+        let bodies: usize = event.variants.iter().chain(counted).map(|body| body.len()).sum();
+        let rows = 1 + event.owed.len() + event.counted.len();
+        event.message.headers.len() + event.message.body.len() + bodies + 128 * rows
     };
     batch.events.iter().map(of).sum()
 }
@@ -133,6 +137,15 @@ pub struct Keeper {
     events: Statement,
     bodies: Statement,
     deliveries: Statement,
+    occurrences: Occurrences,
+}
+
+/// An event that was not known before.
+struct New<'a> {
+    event: &'a NewEvent,
+    /// True if its destinations may have had it all the same.
+    doubt: bool,
+    told: Told,
 }
 
 impl Keeper {
@@ -143,6 +156,7 @@ impl Keeper {
             events: connection.prepared(EVENTS).await?,
             bodies: connection.prepared(BODIES).await?,
             deliveries: connection.prepared(DELIVERIES).await?,
+            occurrences: Occurrences::prepare(connection).await?,
         })
     }
 
@@ -153,14 +167,18 @@ impl Keeper {
             tokio::try_join!(keys.remember(transaction, self, now), guards.remember(transaction, self, now))?;
         let judged = events.iter().map(|event| judge(event, &before, &guarded, &mut taken, now));
         let (outcomes, doubts): (Vec<Accepted>, Vec<bool>) = judged.unzip();
-        let all = events.iter().zip(&outcomes).zip(&doubts);
+        let all = events.iter().zip(&outcomes).zip(doubts);
         let new = all.filter(|((_, outcome), _)| **outcome == Accepted::New);
-        let new: Vec<(&NewEvent, bool)> = new.map(|((event, _), doubt)| (*event, *doubt)).collect();
+        let (new, doubts): (Vec<&NewEvent>, Vec<bool>) = new.map(|((event, _), doubt)| (*event, doubt)).unzip();
         if !new.is_empty() {
+            let (told, windows) = self.occurrences.count(transaction, &new).await?;
+            let all = new.into_iter().zip(doubts).zip(told);
+            let new: Vec<New<'_>> = all.map(|((event, doubt), told)| New { event, doubt, told }).collect();
             tokio::try_join!(
                 insert_events(transaction, &self.events, &new),
                 insert_bodies(transaction, &self.bodies, &new),
                 insert_deliveries(transaction, &self.deliveries, &new),
+                self.occurrences.write(transaction, &windows),
             )?;
         }
         Ok(outcomes)
@@ -254,12 +272,8 @@ fn judge(
     (Accepted::Duplicate { conflict }, false)
 }
 
-async fn insert_events(
-    transaction: &Transaction<'_>,
-    statement: &Statement,
-    events: &[(&NewEvent, bool)],
-) -> Result<(), Error> {
-    let events: Vec<&NewEvent> = events.iter().map(|(event, _)| *event).collect();
+async fn insert_events(transaction: &Transaction<'_>, statement: &Statement, events: &[New<'_>]) -> Result<(), Error> {
+    let events: Vec<&NewEvent> = events.iter().map(|new| new.event).collect();
     let ids: Vec<&[u8]> = events.iter().map(|event| &event.id.0[..]).collect();
     let sources: Vec<&str> = events.iter().map(|event| event.source.as_str()).collect();
     let event_ids: Vec<Option<&str>> = events.iter().map(|event| event.event_id.as_deref()).collect();
@@ -277,14 +291,12 @@ async fn insert_events(
 }
 
 /// The bodies of all variants but the first, which stands with the event.
-async fn insert_bodies(
-    transaction: &Transaction<'_>,
-    statement: &Statement,
-    events: &[(&NewEvent, bool)],
-) -> Result<(), Error> {
-    let all = events
-        .iter()
-        .flat_map(|(event, _)| (1..).zip(&event.variants).map(move |(variant, body)| (event, variant, body)));
+async fn insert_bodies(transaction: &Transaction<'_>, statement: &Statement, events: &[New<'_>]) -> Result<(), Error> {
+    let all = events.iter().flat_map(|New { event, told, .. }| {
+        let bodies = (1..).zip(&event.variants);
+        let told = told.bodies().map(|(variant, body)| (i32::from(variant), body));
+        bodies.chain(told).map(move |(variant, body)| (event, variant, body))
+    });
     let bodies: Vec<(&&NewEvent, i32, _)> = all.collect();
     if bodies.is_empty() {
         return Ok(());
@@ -299,12 +311,12 @@ async fn insert_bodies(
 async fn insert_deliveries(
     transaction: &Transaction<'_>,
     statement: &Statement,
-    events: &[(&NewEvent, bool)],
+    events: &[New<'_>],
 ) -> Result<(), Error> {
     let mut rows = Rows::default();
     let mut kinds = Vec::new();
-    for (event, doubt) in events {
-        for owed in &event.owed {
+    for New { event, doubt, told } in events {
+        for owed in event.owed.iter().chain(&told.owed) {
             rows.push(&event.id, owed, event.accepted_at, *doubt);
             kinds.push(event.kind());
         }

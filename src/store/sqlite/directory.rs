@@ -81,7 +81,11 @@ fn set_health(connection: &Connection, endpoint: &str, health: Health) -> Result
     let statements: &[&str] = match health {
         Health::Warned => &["UPDATE failing SET warned = 1 WHERE endpoint = ?1"],
         Health::Cleared => &["DELETE FROM failing WHERE endpoint = ?1"],
-        Health::Forgotten => &["DELETE FROM tallies WHERE endpoint = ?1", "DELETE FROM failing WHERE endpoint = ?1"],
+        Health::Forgotten => &[
+            "DELETE FROM tallies WHERE endpoint = ?1",
+            "DELETE FROM failing WHERE endpoint = ?1",
+            "DELETE FROM occurrences WHERE destination = ?1",
+        ],
     };
     for sql in statements {
         connection.prepare_cached(sql)?.execute([endpoint])?;

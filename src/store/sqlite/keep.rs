@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::directory::version;
+use super::occurrences;
 use crate::clock::UnixMillis;
 use crate::dedup::sqlite::{Remembered, remember};
 use crate::store::{Accepted, Batch, BatchOutcome, Id, Idempotent, NewEvent, Owed, Owing, Replayed};
@@ -54,7 +55,8 @@ fn keep_event(connection: &Connection, event: &NewEvent) -> Result<Accepted> {
         event.account(),
         event.kind(),
     ])?;
-    for (variant, body) in (1_u16..).zip(&event.variants) {
+    let told = occurrences::count(connection, event)?;
+    for (variant, body) in (1_u16..).zip(&event.variants).chain(told.bodies()) {
         let sql = "INSERT INTO bodies (event, variant, body) VALUES (?1, ?2, ?3)";
         connection.prepare_cached(sql)?.execute(params![event.id.0, variant, &body[..]])?;
     }
@@ -63,7 +65,7 @@ fn keep_event(connection: &Connection, event: &NewEvent) -> Result<Accepted> {
              possible_duplicate, variant, ordered, trigger, reason, signed_at, kind) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
-    for owed in &event.owed {
+    for owed in event.owed.iter().chain(&told.owed) {
         let begun = owed.begin.written(event.accepted_at);
         statement.execute(params![
             owed.id.0,

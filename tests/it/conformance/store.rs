@@ -25,6 +25,7 @@ mod directory;
 mod keep;
 mod lease;
 mod lists;
+mod occurrences;
 mod ordered;
 mod purge;
 mod sent;
@@ -39,10 +40,10 @@ use hookward::database::postgres::{Limits, Postgres, parse_url};
 use hookward::database::sqlite::Sqlite;
 use hookward::dedup::{ClaimKeys, KeyMaker};
 use hookward::store::{
-    Accepted, Attempt, Batch, BatchOutcome, Begin, Change, Changed, Consequence, DeliveryFilter, Emitted, EventFilter,
-    Failing, Health, Id, Idempotent, Leased, Message, NewEvent, Owed, Owing, PostgresStore, Record, RecordKind,
-    Records, Remember, Replayed, Room, SentEventFilter, SentFilter, Settlement, SqliteStore, State, Store, Tally,
-    Trigger, Unrecovered, Verdict, Waiting, day_of,
+    Accepted, Attempt, Batch, BatchOutcome, Begin, Change, Changed, Consequence, Counted, DeliveryFilter, Emitted,
+    EventFilter, Failing, Health, Id, Idempotent, Leased, Message, NewEvent, Owed, Owing, PostgresStore, Record,
+    RecordKind, Records, Remember, Replayed, Room, SentEventFilter, SentFilter, Settlement, SqliteStore, State, Store,
+    Tally, Trigger, Unrecovered, Verdict, Waiting, day_of,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -186,6 +187,7 @@ fn event(source: &str, remember: Option<Remember>, destinations: &[&str], at: i6
         message,
         remember,
         variants: Vec::new(),
+        counted: Vec::new(),
         owed: destinations.iter().map(|name| Owed::due(Arc::from(*name), wall(at))).collect(),
         emitted: None,
     }
