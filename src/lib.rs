@@ -28,3 +28,4 @@ pub mod network;
 pub mod quantity;
 pub mod rejection;
 pub mod schedule;
+pub mod template;
