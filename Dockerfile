@@ -10,6 +10,7 @@ COPY benches benches
 COPY migrations migrations
 COPY presets presets
 COPY src src
+COPY templates templates
 RUN cargo build --locked --profile dist --bin hookward && cp target/dist/hookward /hookward
 
 FROM debian:bookworm-slim

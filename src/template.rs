@@ -73,7 +73,22 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine
 });
 
+/// Templates for any event, whoever tells it.
+static GENERAL: LazyLock<[Template; 3]> = LazyLock::new(|| {
+    [
+        ("jira", include_str!("../templates/jira.json.jinja")),
+        ("slack", include_str!("../templates/slack.json.jinja")),
+        ("teams", include_str!("../templates/teams.json.jinja")),
+    ]
+    .map(|(name, text)| Template::compile(name, text).unwrap_or_else(|wrong| panic!("the template {name}: {wrong}")))
+});
+
 impl Template {
+    /// Those that are there without anybody's doing, by name.
+    pub fn general() -> &'static [Self] {
+        &*GENERAL
+    }
+
     /// Reads a template.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod members;
 mod policy;
 mod words;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -22,6 +23,7 @@ use crate::clock::UnixMillis;
 use crate::document::{Node, Reader, Value};
 use crate::quantity::parse_duration;
 use crate::schedule::{Schedule, Waits};
+use crate::template::Template;
 
 pub use envelope::{Envelope, EventFacts};
 pub use event_type::{EventType, Grouping};
@@ -44,6 +46,8 @@ pub struct Emission {
     pub policy: Policy,
     /// The events that the provider has.
     pub event_types: Vec<EventType>,
+    /// Its events in the shape of chat tools, for webhooks that name one, by name.
+    pub templates: BTreeMap<String, Template>,
 }
 
 /// Which moment a retry says that it was signed at.
@@ -165,6 +169,7 @@ impl Emission {
             secret: SecretShape::standard(scheme.secret_form()),
             policy: Policy::default(),
             event_types: Vec::new(),
+            templates: BTreeMap::new(),
         }
     }
 
@@ -206,6 +211,7 @@ impl Emission {
             secret,
             policy: Policy::read(&reader, whose),
             event_types: EventType::read_all(&reader),
+            templates: reader.table("templates").map(read_templates).unwrap_or_default(),
         };
         emission.check(&reader, scheme);
         reader.finish();
@@ -263,6 +269,24 @@ fn read_headers(reader: Reader<'_>) -> Vec<EmittedHeader> {
     headers
 }
 
+fn read_templates(reader: Reader<'_>) -> BTreeMap<String, Template> {
+    let mut templates = BTreeMap::new();
+    for (name, value) in reader.as_table().entries() {
+        let Value { node: Node::Text(text), place } = value else {
+            reader.wrong_kind(name, value, "a string, put it in quotes");
+            continue;
+        };
+        let good = Template::compile(name, text).and_then(|template| template.try_out().map(|_| template));
+        match good {
+            Ok(template) => {
+                templates.insert(name.to_owned(), template);
+            }
+            Err(wrong) => reader.fault(place.clone(), format!("{name}: {wrong}")),
+        }
+    }
+    templates
+}
+
 /// `success = [200]`.
 fn read_success(reader: &Reader<'_>) -> Option<Success> {
     let value = reader.value("success")?;
@@ -309,12 +333,13 @@ mod tests {
     #[test]
     fn every_word_is_read() {
         let (emission, facts, faults) = read(
-            "envelope = '{\"id\":{event.id}}'\ncontent_type = \"application/cloudevents+json\"\nheaders = { X-Event = \"{event.type}\" }\ntimestamp = \"frozen\"\nsuccess = [200, 202]\ntimeout = \"9s\"\nretry = { window = \"1d\", jitter = 0 }\nsecret = { prefix = \"whsec_\", bytes = 16, form = \"base64url\" }",
+            "envelope = '{\"id\":{event.id}}'\ncontent_type = \"application/cloudevents+json\"\nheaders = { X-Event = \"{event.type}\" }\ntimestamp = \"frozen\"\nsuccess = [200, 202]\ntimeout = \"9s\"\nretry = { window = \"1d\", jitter = 0 }\nsecret = { prefix = \"whsec_\", bytes = 16, form = \"base64url\" }\ntemplates = { chat = \"{{ type }}\" }",
         );
         assert_eq!(faults, [""; 0]);
         assert_eq!(facts.retry_span, Some(Duration::from_secs(86_400)));
         assert_eq!((facts.timeout, facts.frozen_timestamp), (Some(Duration::from_secs(9)), true));
         assert_eq!((emission.headers.len(), emission.headers[0].name.as_str()), (1, "x-event"));
+        assert_eq!(emission.templates["chat"].try_out().as_deref(), Ok(&b"\"sample.created\""[..]));
         let success =
             [200, 201, 202].map(|status| emission.success.contains(StatusCode::from_u16(status).expect("one")));
         assert_eq!(success, [true, false, true]);
@@ -361,6 +386,12 @@ mod tests {
             ("authorization = [\"digest\"]", "t.toml:2:18: [sender]: authorization: \"digest\" is not known, write"),
             ("creation_test = '{'", "t.toml:2:17: [sender]: creation_test: it is not JSON"),
             ("event_type = [{ name = \"a b\" }]", "t.toml:2:24: [sender.event_type]: name: it is not an event type"),
+            (
+                "templates = { a = \"{{ dat }}\" }",
+                "t.toml:2:19: [sender.templates]: a: line 1: there is no `dat`, did you mean `data`?",
+            ),
+            ("templates = { a = \"{{ id }}]\" }", "t.toml:2:19: [sender.templates]: a: it does not come out as JSON"),
+            ("templates = { a = 1 }", "t.toml:2:19: [sender.templates]: a: 1 is not a string"),
             ("envelop = \"\"", "t.toml:2:1: [sender]: unknown key `envelop`, did you mean `envelope`?"),
         ] {
             let faults = read(line).2;

@@ -27,6 +27,7 @@ pub fn add_to(engine: &mut Environment<'static>) {
     engine.add_filter("map", filters::map);
     engine.add_filter("max", filters::max);
     engine.add_filter("min", filters::min);
+    engine.add_filter("mrkdwn", mrkdwn);
     engine.add_filter("reject", filters::reject);
     engine.add_filter("rejectattr", filters::rejectattr);
     engine.add_filter("replace", replace);
@@ -104,6 +105,13 @@ fn replace(value: &Value, old: String, new: String) -> Result<String, Error> {
 /// `data | json`: the JSON text of a value, to stand in a text.
 fn json(value: &Value) -> Result<String, Error> {
     to_json(value)
+}
+
+/// `data.text | mrkdwn`: text as Slack's mrkdwn has it, so that nothing in it is a link or calls for a whole channel.
+///
+/// Source: Slack, "Formatting message text", section "Escaping text" (read 2026-11-22).
+fn mrkdwn(value: &Value) -> Result<String, Error> {
+    Ok(text_of(value)?.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
 }
 
 /// `data.last_response_code | status`: `502 Bad Gateway`, or the number alone. Of what is no status there is none.

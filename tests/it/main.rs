@@ -31,6 +31,7 @@ mod services;
 mod shared_dedup;
 mod store_outage;
 mod telling;
+mod templates;
 mod two_nodes;
 mod unbound;
 mod vectors;
