@@ -17,6 +17,7 @@ use crate::quantity::format_duration;
 use crate::sender::{DEFAULT_ACCOUNT, Emitters, EventType, check_name};
 use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
+use crate::template::Template;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
 
@@ -49,6 +50,8 @@ pub struct SenderConfig {
     /// From where deliveries come, as customers are told.
     pub egress_ips: Vec<IpAddr>,
     pub event_types: Vec<Arc<EventType>>,
+    /// Templates of the operator's own.
+    pub templates: Vec<OwnTemplate>,
     /// Who is told what becomes of webhooks.
     pub operations: Option<OperationsConfig>,
 }
@@ -64,6 +67,13 @@ pub struct OwnProvider {
     span: Duration,
     /// All that it says, on one line.
     document: String,
+}
+
+/// One of `[sender] templates`.
+#[derive(Debug, Clone)]
+pub struct OwnTemplate {
+    pub template: Template,
+    pub file: String,
 }
 
 /// `[sender] operations`.
@@ -117,6 +127,7 @@ impl SenderConfig {
         let max_in_flight = count(&reader, "max_in_flight", 1000).unwrap_or(16);
         let egress_ips = read_addresses(&reader);
         let event_types = EventType::read_all(&reader).into_iter().map(Arc::new).collect();
+        let templates = read_templates(&reader, warnings);
         let operations = reader.table("operations").and_then(|inner| read_operations(inner, environment, warnings));
         reader.finish();
         Self {
@@ -135,6 +146,7 @@ impl SenderConfig {
             max_in_flight,
             egress_ips,
             event_types,
+            templates,
             operations,
         }
     }
@@ -194,6 +206,12 @@ impl SenderConfig {
         lines.push(format!("egress_ips = [{}]", list(&addresses)));
         if let Some(operations) = &self.operations {
             lines.push(format!("operations = {{ url = \"{}\", {} }}", operations.url, operations.origin));
+        }
+        if !self.templates.is_empty() {
+            let shown = |own: &OwnTemplate| {
+                format!("{{ name = {}, file = {} }}", quoted(own.template.name()), quoted(&own.file))
+            };
+            lines.push(format!("templates = [{}]", list(&self.templates.iter().map(shown).collect::<Vec<_>>())));
         }
         for kind in &self.event_types {
             let kind = serde_json::to_string(&**kind).unwrap_or_default();
@@ -288,6 +306,39 @@ fn read_addresses(reader: &Reader<'_>) -> Vec<IpAddr> {
         }
     }
     addresses
+}
+
+/// `templates = [{ name = "pager", file = "…" }]`: read once, when the program starts.
+fn read_templates(parent: &Reader<'_>, warnings: &mut Vec<Fault>) -> Vec<OwnTemplate> {
+    let mut all: Vec<OwnTemplate> = Vec::new();
+    for reader in parent.tables("templates") {
+        for (key, example) in [("name", "\"pager\""), ("file", "\"/etc/hookward/pager.json.jinja\"")] {
+            if !reader.has(key) {
+                reader.missing(key, example);
+            }
+        }
+        let name = reader.parse("name", |text| check_name(text).map(|()| text.to_owned()));
+        if let Some(name) = name.as_ref().filter(|name| all.iter().any(|own| own.template.name() == **name)) {
+            reader.fault(reader.place_of("name"), format!("name: there is another template \"{name}\""));
+        }
+        let file = reader.text("file").map(|file| file.value.to_owned());
+        let template = reader.parse("file", |file| {
+            let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
+            Template::compile(name.as_deref().unwrap_or_default(), &text).map_err(|wrong| format!("{file}: {wrong}"))
+        });
+        let place = reader.place_of("file");
+        reader.finish();
+        let (Some(_), Some(file), Some(template)) = (name, file, template) else { continue };
+        if let Err(wrong) = template.try_out() {
+            let text = format!(
+                "templates: {file}: on an event whose data is {{\"id\": \"sample\"}} it fails: {wrong}; whoever it fails for \
+                 does not get the event"
+            );
+            warnings.push(Fault { place, text });
+        }
+        all.push(OwnTemplate { template, file });
+    }
+    all
 }
 
 fn read_operations(

@@ -518,3 +518,44 @@ fn tokens_are_masked_and_short_ones_warned_of() {
     assert!(warnings(&text).iter().any(|warning| warning.contains("the secret has only 4 bytes")));
     assert_eq!(warnings(&with_tokens("{ name = \"ops\", role = \"manage\", env = \"SECRET\" }")), [""; 0]);
 }
+
+/// A sender whose `templates` are these tables.
+fn with_templates(list: &str) -> String {
+    format!(
+        "[store]\nurl = \"sqlite:/tmp/hookward.db\"\n[sender]\ntokens = [{{ name = \"app\", env = \"SECRET\", role = \"admin\" }}]\ntemplates = [\n{list}]\n"
+    )
+}
+
+#[test]
+fn templates_are_read_from_their_files_and_refused_where_they_are_wrong() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let good = file("good", "{\"text\": {{ type }}}");
+    let list = format!("{{ name = \"pager\", file = \"{good}\" }}");
+    let config = Config::parse("h.toml", &with_templates(&list), &environment()).expect("a good file");
+    assert_eq!(config.warnings, []);
+    let shown = config.sender.expect("a sender").describe();
+    assert!(shown.contains(&format!("templates = [{list}]")), "{shown}");
+
+    let (typo, blank) = (file("typo", "\n{{ dta }}"), file("blank", "{% if data.a %}1{% endif %}"));
+    for (list, wanted) in [
+        (format!("{{ file = \"{good}\" }}"), "h.toml:6:1: [sender.templates]: `name` is missing".to_owned()),
+        ("{ name = \"a\" }".to_owned(), "h.toml:6:1: [sender.templates]: `file` is missing".to_owned()),
+        (format!("{{ name = \"a b\", file = \"{good}\" }}"), "name: it is not a name".to_owned()),
+        (format!("{list}, {list}"), "name: there is another template \"pager\"".to_owned()),
+        ("{ name = \"a\", file = \"/nonexistent\" }".to_owned(), "file: cannot read /nonexistent: No such".to_owned()),
+        (
+            format!("{{ name = \"a\", file = \"{typo}\" }}"),
+            format!("file: {typo}: line 2: there is no `dta`, did you mean `data`?"),
+        ),
+    ] {
+        let found = faults(&with_templates(&list));
+        assert!(found.len() == 1 && found[0].contains(&wanted), "{list}\n wanted {wanted}\n found {found:#?}");
+    }
+    let said = warnings(&with_templates(&format!("{{ name = \"a\", file = \"{blank}\" }}")));
+    assert!(said.len() == 1 && said[0].contains("it comes out empty"), "{said:#?}");
+}
