@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::delivery::Deliveries;
 use crate::store::Store;
 use crate::telemetry::metrics::SenderMetrics;
+use crate::telemetry::sampling::Sampler;
 use directory::Directory;
 
 pub use catalogue::EventType;
@@ -78,6 +79,7 @@ pub struct Sender {
     operations: Option<Operations>,
     clock: Clock,
     metrics: Arc<SenderMetrics>,
+    sampler: Sampler,
 }
 
 impl Sender {
@@ -96,7 +98,8 @@ impl Sender {
         let vault = Arc::new(vault);
         let (kept, owed, sealed) = (Arc::clone(&store), Arc::clone(&deliveries), Arc::clone(&vault));
         let directory = Directory::new(kept, owed, sealed, builder, clock.clone());
-        Self { store, deliveries, directory, vault, settings, operations, clock, metrics }
+        let sampler = Sampler::default();
+        Self { store, deliveries, directory, vault, settings, operations, clock, metrics, sampler }
     }
 
     /// Learns what the store has.

@@ -66,8 +66,14 @@ impl Sending {
             keeper.deliveries.put(destination);
             Operations { destination: name }
         });
-        let builder =
-            Builder::new(config.emitters.clone(), exit, config.disable_after, config.max_in_flight, delivery_metrics);
+        let builder = Builder::new(
+            config.emitters.clone(),
+            exit,
+            config.disable_after,
+            config.max_in_flight,
+            config.templates.iter().map(|own| own.template.clone()).collect(),
+            delivery_metrics,
+        );
         let settings = Settings {
             provider: config.provider.clone(),
             max_webhooks: config.max_webhooks,

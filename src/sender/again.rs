@@ -64,6 +64,8 @@ pub struct Recovered {
     pub success: bool,
     /// How many deliveries are made again.
     pub matched: u64,
+    /// How many stay as they are, because the webhook's template fails on them.
+    pub template_failed: u64,
     /// True if there are more: ask again.
     pub has_more: bool,
 }
@@ -92,7 +94,8 @@ impl Sender {
             State::Waiting => (old, None),
             State::Leased => return Err(Refusal::new(Code::Conflict, format!("delivery \"{id}\" is being attempted"))),
             State::Delivered | State::Dead | State::Skipped | State::Cancelled => {
-                let owed = again(&known, row.variant, Trigger::Resend, now);
+                let variant = self.variant_again(account, &known, &row).await?;
+                let owed = again(&known, variant, Trigger::Resend, now);
                 (owed.id, Some(owed))
             }
         };
@@ -150,7 +153,7 @@ impl Sender {
                 continue;
             }
             let variant = match had.iter().find(|row| row.endpoint == *known.id) {
-                Some(row) => row.variant,
+                Some(row) => self.variant_again(account, &known, row).await?,
                 None => self.variant_for(&event, account, &known, &had).await?,
             };
             owed.push((event.id, again(&known, variant, Trigger::Replay, now)));
@@ -168,11 +171,39 @@ impl Sender {
         known: &Known,
         had: &[SentRow],
     ) -> Result<u16, Refusal> {
-        let Some(body) = another_body(event, account, known) else { return Ok(0) };
+        let body = another_body(event, account, known).map_err(|why| known.failed(&why))?;
+        let Some(body) = body else { return Ok(0) };
         if let Some(row) = had.iter().find(|row| row.body == body) {
             return Ok(row.variant);
         }
         self.store.add_body(event.id, body).await?.ok_or_else(|| Refusal::not_found("event", &event.event_id))
+    }
+
+    /// The body of a delivery that is made again: the one that it has. One that was skipped may have none yet, since its
+    /// webhook's template failed then.
+    async fn variant_again(&self, account: &str, known: &Known, row: &SentRow) -> Result<u16, Refusal> {
+        if row.state != State::Skipped || row.variant != 0 || known.has_standard_body() {
+            return Ok(row.variant);
+        }
+        let event = self.find_event(account, &row.event_id).await?;
+        self.variant_for(&event, account, known, &[]).await
+    }
+
+    /// The same of one that is to be recovered.
+    async fn variant_recovered(
+        &self,
+        account: &str,
+        known: &Known,
+        delivery: Id,
+        variant: u16,
+    ) -> Result<u16, Refusal> {
+        if variant != 0 || known.has_standard_body() {
+            return Ok(variant);
+        }
+        match self.store.sent_delivery(&known.id, delivery).await? {
+            Some(detail) => self.variant_again(account, known, &detail.row).await,
+            None => Ok(variant),
+        }
     }
 
     /// Makes the deliveries of a webhook again that failed, and were not made again since.
@@ -196,24 +227,30 @@ impl Sender {
         let known = self.active(account, id).await?;
         let endpoint = known.id.to_string();
         let mut asked = Unrecovered { endpoint, states, reasons, since, until, after: None, limit: RECOVER_STEP };
-        let mut matched = 0;
+        let (mut matched, mut template_failed) = (0, 0);
         loop {
             let found = self.store.unrecovered(asked.clone()).await?;
             asked.after = found.last().map(|(delivery, ..)| *delivery);
             let more = found.len() == RECOVER_STEP as usize;
             let mut seen = std::collections::HashSet::new();
-            let owed: Vec<(Id, Owed)> = found
-                .into_iter()
-                .filter(|(_, event, _)| seen.insert(*event))
-                .map(|(_, event, variant)| (event, again(&known, variant, Trigger::Recover, now)))
-                .collect();
+            let mut owed: Vec<(Id, Owed)> = Vec::with_capacity(found.len());
+            for (delivery, event, variant) in found {
+                if !seen.insert(event) {
+                    continue;
+                }
+                match self.variant_recovered(account, &known, delivery, variant).await {
+                    Ok(variant) => owed.push((event, again(&known, variant, Trigger::Recover, now))),
+                    Err(refusal) if refusal.code == Code::TemplateFailed => template_failed += 1,
+                    Err(refusal) => return Err(refusal),
+                }
+            }
             matched += owed.len();
             if !owed.is_empty() {
                 self.store.owe(owed, now, None).await?;
                 self.deliveries.wake([&known.id]);
             }
             if !more || matched >= RECOVER_MOST {
-                return Ok(Recovered { success: true, matched: matched as u64, has_more: more });
+                return Ok(Recovered { success: true, matched: matched as u64, template_failed, has_more: more });
             }
         }
     }

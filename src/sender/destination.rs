@@ -33,6 +33,7 @@ use crate::signature::emission::{AuthorizationKind, Exhausted, Policy, SecretSco
 use crate::signature::secret::Secret;
 use crate::store::Consequence;
 use crate::telemetry::metrics::DeliveryMetrics;
+use crate::template::Template;
 
 /// No attempt takes longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,6 +73,8 @@ pub struct Builder {
     exit: Exit,
     disable_after: Option<Duration>,
     max_in_flight: usize,
+    /// The operator's.
+    templates: Vec<Template>,
     metrics: Arc<DeliveryMetrics>,
 }
 
@@ -81,6 +84,8 @@ pub struct Known {
     pub id: Arc<str>,
     pub endpoint: Endpoint,
     pub emitter: Arc<Emitter>,
+    /// What its bodies are made by, if not its provider's envelope; why there is none, if it names one that is gone.
+    pub template: Option<Result<Template, String>>,
     /// What is in the way where there is none: an endpoint can be kept that a later configuration does not allow.
     pub destination: Result<Arc<Destination>, Refusal>,
     in_force: InForce,
@@ -91,6 +96,18 @@ impl Known {
     pub fn in_force(&self) -> &InForce {
         &self.in_force
     }
+
+    /// True if its bodies are those that events are kept with.
+    pub fn has_standard_body(&self) -> bool {
+        self.template.is_none() && self.emitter.has_standard_body
+    }
+
+    /// Says that there is no body for it, since its template fails.
+    pub fn failed(&self, why: &str) -> Refusal {
+        let name = self.endpoint.settings.template.as_deref().unwrap_or_default();
+        let detail = format!("the template \"{name}\" of webhook \"{}\" fails on this event: {why}", self.id);
+        Refusal::new(Code::TemplateFailed, detail)
+    }
 }
 
 impl Builder {
@@ -100,9 +117,22 @@ impl Builder {
         exit: Exit,
         disable_after: Option<Duration>,
         max_in_flight: usize,
+        templates: Vec<Template>,
         metrics: Arc<DeliveryMetrics>,
     ) -> Self {
-        Self { emitters, exit, disable_after, max_in_flight, metrics }
+        Self { emitters, exit, disable_after, max_in_flight, templates, metrics }
+    }
+
+    /// The template that a webhook of this provider means by `name`: the operator's, else the provider's, else one for
+    /// any event.
+    fn template(&self, name: &str, emitter: &Emitter) -> Result<Template, String> {
+        let all = || self.templates.iter().chain(emitter.emission.templates.values()).chain(Template::general());
+        all().find(|template| template.name() == name).cloned().ok_or_else(|| {
+            let mut names: Vec<&str> = all().map(Template::name).collect();
+            names.sort_unstable();
+            names.dedup();
+            format!("there is no template \"{name}\", only {}", names.join(", "))
+        })
     }
 
     /// What a webhook's provider may be.
@@ -162,12 +192,16 @@ impl Builder {
         }
         let known = self.known(endpoint.clone(), account);
         known.destination.as_ref().map_err(Clone::clone)?;
+        if let Some(Err(wrong)) = &known.template {
+            return Err(Refusal::field("/template", wrong));
+        }
         Ok(known)
     }
 
     /// The same for one that is kept already: what cannot be used any more stands in its destination's place.
     pub fn known(&self, endpoint: Endpoint, account: &Account) -> Known {
         let emitter = self.emitters.find(&endpoint.settings.provider).unwrap_or_else(|_| Emitters::standard());
+        let template = endpoint.settings.template.as_deref().map(|name| self.template(name, emitter));
         let id: Arc<str> = endpoint.id.as_str().into();
         let (mut in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
             Ok(terms) => {
@@ -177,7 +211,7 @@ impl Builder {
             Err(refusal) => (self.nothing_in_force(endpoint.secrets.current()), Err(refusal)),
         };
         in_force.in_the_way = destination.as_ref().err().map(|wrong| format!("nothing can be delivered: {wrong}"));
-        Known { id, endpoint, emitter: Arc::clone(emitter), destination, in_force }
+        Known { id, endpoint, emitter: Arc::clone(emitter), template, destination, in_force }
     }
 
     fn destination(

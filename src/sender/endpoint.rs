@@ -38,6 +38,9 @@ pub struct Settings {
     pub description: String,
     pub active: bool,
     pub provider: String,
+    /// Documents of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     pub group_id: Option<String>,
     pub headers: BTreeMap<String, String>,
     pub authorization: Option<Authorization>,

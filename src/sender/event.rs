@@ -192,6 +192,8 @@ pub enum SkipReason {
     NotEnabled,
     /// It wants other data, or other resources.
     Filtered,
+    /// Its template fails on it.
+    TemplateFailed,
 }
 
 impl SkipReason {
@@ -201,6 +203,7 @@ impl SkipReason {
             Self::Disabled => "disabled",
             Self::NotEnabled => "not_enabled",
             Self::Filtered => "filtered",
+            Self::TemplateFailed => "template_failed",
         }
     }
 }

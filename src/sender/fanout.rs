@@ -14,7 +14,8 @@ use super::refusal::Refusal;
 use super::resource::asked_for;
 use crate::clock::UnixMillis;
 use crate::signature::emission::{Envelope, EventFacts};
-use crate::store::{Begin, Id, Message, Owed, Trigger};
+use crate::store::{Begin, Id, Message, Owed, SentEvent, Trigger};
+use crate::template::{Facts, Template};
 
 /// What an event comes to.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Fanout {
     /// Who gets it.
     pub chosen: Vec<Arc<str>>,
     pub suppressed: Vec<Suppressed>,
+    /// Whose template fails on it, and why.
+    pub failed: Vec<(Arc<str>, String)>,
 }
 
 /// Decides who gets `event` of the account called `name`.
@@ -35,7 +38,7 @@ pub struct Fanout {
 /// If it names a group or an endpoint that is not there.
 pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) -> Result<Fanout, Refusal> {
     let mut bodies = Bodies::of(event, name);
-    let (mut owed, mut chosen, mut suppressed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut owed, mut chosen, mut suppressed, mut failed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let enabled = account.settings.notifications_enabled != Some(false);
     for known in candidates(event, account)? {
         let id: Arc<str> = Arc::clone(&known.id);
@@ -52,7 +55,15 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
             None
         };
         // One that is skipped can be recovered, or tried out, and then has its provider's body like any other.
-        let variant = bodies.variant(event, known);
+        let (variant, reason) = match (bodies.variant(event, known), reason) {
+            (Ok(variant), reason) => (variant, reason),
+            // Its body is made when it is recovered.
+            (Err(_), Some(reason)) => (0, Some(reason)),
+            (Err(why), None) => {
+                failed.push((Arc::clone(&id), why));
+                (0, Some(SkipReason::TemplateFailed))
+            }
+        };
         let begin = reason.map_or(Begin::Due, |reason| Begin::Skipped(reason.as_str()));
         owed.push(Owed {
             id: Id::new(now),
@@ -68,16 +79,19 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
         }
     }
     let (message, variants) = bodies.into_parts();
-    Ok(Fanout { message, variants, owed, chosen, suppressed })
+    Ok(Fanout { message, variants, owed, chosen, suppressed, failed })
 }
 
 /// What `event` comes to where it is for one endpoint alone, whatever that one asked for: its own body, the others, and
 /// which of them the endpoint gets.
-pub fn bodies_for(event: &Event, account: &str, known: &Known) -> (Message, Vec<Bytes>, u16) {
+///
+/// # Errors
+/// Why its template fails on the event.
+pub fn bodies_for(event: &Event, account: &str, known: &Known) -> Result<(Message, Vec<Bytes>, u16), String> {
     let mut bodies = Bodies::of(event, account);
-    let variant = bodies.variant(event, known);
+    let variant = bodies.variant(event, known)?;
     let (message, variants) = bodies.into_parts();
-    (message, variants, variant)
+    Ok((message, variants, variant))
 }
 
 /// Those who asked for it, or were named.
@@ -120,6 +134,8 @@ struct Bodies<'a> {
     variants: Vec<Bytes>,
     /// Which variant each envelope gave, where it does not depend on the endpoint.
     known: HashMap<*const Envelope, u16>,
+    /// The same of each template.
+    rendered: Vec<(Template, Result<u16, String>)>,
     /// The event's data, once somebody asked.
     value: Option<Option<serde_json::Value>>,
 }
@@ -135,14 +151,39 @@ impl<'a> Bodies<'a> {
         };
         let headers = format!("content-type: {content_type}\r\n").into();
         let message = Message { method: "POST".into(), query: None, headers, body };
-        Self { account, message, variants: Vec::new(), known: HashMap::new(), value: None }
+        Self { account, message, variants: Vec::new(), known: HashMap::new(), rendered: Vec::new(), value: None }
     }
 
     fn value(&mut self, event: &Event) -> Option<&serde_json::Value> {
         self.value.get_or_insert_with(|| event.value()).as_ref()
     }
 
-    fn variant(&mut self, event: &Event, known: &Known) -> u16 {
+    fn variant(&mut self, event: &Event, known: &Known) -> Result<u16, String> {
+        match &known.template {
+            Some(template) => self.templated(template.as_ref().map_err(Clone::clone)?, event, known),
+            None => Ok(self.enveloped(event, known)),
+        }
+    }
+
+    fn templated(&mut self, template: &Template, event: &Event, known: &Known) -> Result<u16, String> {
+        if let Some((_, variant)) = self.rendered.iter().find(|(known, _)| known == template) {
+            return variant.clone();
+        }
+        let data = match &event.content {
+            Content::Data(data) => Ok(data.get().as_bytes()),
+            Content::Raw { body, content_type } if is_json(content_type) => Ok(&body[..]),
+            Content::Raw { .. } => Err(NO_JSON.to_owned()),
+        };
+        let facts = |data| template_facts(&event.id, &event.kind, event.at, self.account, known, data);
+        let body = data.and_then(|data| template.render(&facts(data)));
+        let variant = body.map(|body| self.share(body));
+        if !template.depends_on_endpoint() {
+            self.rendered.push((template.clone(), variant.clone()));
+        }
+        variant
+    }
+
+    fn enveloped(&mut self, event: &Event, known: &Known) -> u16 {
         let Content::Data(data) = &event.content else { return 0 };
         if known.emitter.has_standard_body {
             return 0;
@@ -179,8 +220,42 @@ fn facts<'a>(event: &'a Event, account: &'a str, endpoint: &'a str, data: &'a st
     EventFacts { id: &event.id, kind: &event.kind, timestamp: event.at, data: data.as_bytes(), account, endpoint }
 }
 
+/// Why a template has nothing to go by.
+const NO_JSON: &str = "the event is raw and no application/json";
+
+/// Deliveries have the content type that their event was told with, so no other is as good.
+fn is_json(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn template_facts<'a>(
+    id: &'a str,
+    kind: &'a str,
+    timestamp: UnixMillis,
+    account: &'a str,
+    known: &'a Known,
+    data: &'a [u8],
+) -> Facts<'a> {
+    Facts { id, kind, timestamp, account, endpoint: &known.id, metadata: &known.endpoint.settings.metadata, data }
+}
+
 /// The body that an event which is kept has for one more endpoint. `None` if that is its own.
-pub fn another_body(event: &crate::store::SentEvent, account: &str, known: &Known) -> Option<Bytes> {
+///
+/// # Errors
+/// Why the endpoint's template fails on it.
+pub fn another_body(event: &SentEvent, account: &str, known: &Known) -> Result<Option<Bytes>, String> {
+    let Some(template) = &known.template else { return Ok(another_envelope(event, account, known)) };
+    let (at, data) = match standard(&event.kind, &event.body) {
+        Some(told) => (told.at, told.data.as_bytes()),
+        None if event.content_type().is_some_and(is_json) => (event.accepted_at, &event.body[..]),
+        None => return Err(NO_JSON.to_owned()),
+    };
+    let facts = template_facts(&event.event_id, &event.kind, at, account, known, data);
+    let body = template.as_ref().map_err(Clone::clone)?.render(&facts)?;
+    Ok((body != event.body).then(|| body.into()))
+}
+
+fn another_envelope(event: &SentEvent, account: &str, known: &Known) -> Option<Bytes> {
     if known.emitter.has_standard_body {
         return None;
     }

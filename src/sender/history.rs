@@ -65,7 +65,7 @@ pub enum DeliveryStatus {
     Expired,
     /// Its endpoint was deleted or switched off meanwhile, or its attempts are used up where its provider says cancelled.
     Cancelled,
-    /// Its endpoint asked for it, and was switched off or filtered it.
+    /// Its endpoint asked for it, and was switched off or filtered it, or its template failed on it.
     Skipped,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tracing::warn;
 use utoipa::ToSchema;
 
 use super::answer::{Answer, RequestKey};
@@ -141,11 +142,13 @@ impl Sender {
             let mut woken: Vec<Arc<str>> = fanouts.iter().flat_map(|fanout| fanout.chosen.iter().cloned()).collect();
             woken.sort_unstable();
             woken.dedup();
+            let failed: Vec<(Arc<str>, String)> = fanouts.iter().flat_map(|fanout| fanout.failed.clone()).collect();
             let events = drafts.iter().zip(fanouts).map(|(draft, fanout)| self.new_event(account, draft, fanout));
             let batch = Batch { events: events.collect(), directory: Some(version), idempotent };
             match self.store.keep(batch).await? {
                 BatchOutcome::Kept(accepted) => {
                     self.deliveries.wake(&woken);
+                    self.warn_of(&failed);
                     for outcome in &accepted {
                         self.metrics.published(outcome_of(*outcome));
                     }
@@ -162,6 +165,16 @@ impl Sender {
             }
         }
         Err(Refusal::new(Code::StoreUnavailable, "endpoints change too quickly: try again"))
+    }
+
+    /// Says whose templates fail.
+    fn warn_of(&self, failed: &[(Arc<str>, String)]) {
+        for (webhook, why) in failed {
+            if let Some(suppressed) = self.sampler.pass(self.clock.monotonic()) {
+                let more = if suppressed > 0 { format!(", and {suppressed} more like it") } else { String::new() };
+                warn!(endpoint.id = %webhook, error = %why, "A template fails: the delivery is skipped{more}");
+            }
+        }
     }
 
     /// Who gets each of them, and by which version of the directory that was decided. `place` says where each stands in

@@ -48,6 +48,7 @@ pub enum Code {
     EndpointDisabledPermanently,
     AddressNotAllowed,
     ProviderCannotSend,
+    TemplateFailed,
     LimitReached,
     PayloadTooLarge,
     Timeout,
@@ -88,7 +89,8 @@ impl Code {
             | Self::IdempotencyConflict
             | Self::AlreadyExists
             | Self::Conflict
-            | Self::EndpointDisabledPermanently => StatusCode::CONFLICT,
+            | Self::EndpointDisabledPermanently
+            | Self::TemplateFailed => StatusCode::CONFLICT,
             Self::Validation | Self::AddressNotAllowed | Self::ProviderCannotSend | Self::LimitReached => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }

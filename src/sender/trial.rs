@@ -74,7 +74,7 @@ impl Sender {
             group: None,
             only: None,
         };
-        let (message, variants, variant) = bodies_for(&event, account, &known);
+        let (message, variants, variant) = bodies_for(&event, account, &known).map_err(|why| known.failed(&why))?;
         let (token, until) = (fastrand::i64(..), now.after(destination.timeout + MARGIN));
         let begin = Begin::Leased { token, until };
         let owed = Owed { variant, trigger: Trigger::Test, begin, ..Owed::due(Arc::clone(&known.id), now) };

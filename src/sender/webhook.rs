@@ -35,6 +35,10 @@ pub struct WebhookInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "standard-webhooks")]
     pub provider: Option<String>,
+    /// The shape of its bodies, in place of its provider's: `slack`, `teams`, `jira`, or one that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "slack")]
+    pub template: Option<String>,
     /// The secret that deliveries are signed with. Made by us if there is none.
     #[serde(default, skip_serializing)]
     #[schema(write_only)]
@@ -120,6 +124,8 @@ pub struct Webhook {
     pub delivery_stats: DeliveryStats,
     pub active: bool,
     pub provider: String,
+    /// The shape of its bodies, where it is not its provider's.
+    pub template: Option<String>,
     pub group_id: Option<String>,
     pub headers: BTreeMap<String, String>,
     pub authorization: Option<Authorization>,
@@ -176,6 +182,7 @@ impl WebhookInput {
             description: old.description.clone(),
             active: old.active,
             provider: Some(old.provider.clone()),
+            template: old.template.clone(),
             secret: None,
             group_id: old.group_id.clone(),
             headers: old.headers.clone(),
@@ -242,6 +249,7 @@ impl WebhookInput {
             description: self.description,
             active: self.active,
             provider: self.provider.unwrap_or_else(|| provider.to_owned()),
+            template: self.template,
             group_id: self.group_id,
             headers,
             authorization,
@@ -321,6 +329,7 @@ impl Webhook {
             delivery_stats: DeliveryStats::of(numbers),
             active: settings.active,
             provider: settings.provider.clone(),
+            template: settings.template.clone(),
             group_id: settings.group_id.clone(),
             headers: settings.headers.iter().map(mask_headers).collect(),
             authorization: settings.authorization.as_ref().map(Authorization::masked),

@@ -124,6 +124,14 @@ pub struct SentEvent {
     pub deliveries: Vec<(State, u64)>,
 }
 
+impl SentEvent {
+    /// What its own body is.
+    pub fn content_type(&self) -> Option<&str> {
+        let lines = std::str::from_utf8(&self.headers).ok()?.lines();
+        lines.filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "content-type").map(|(_, value)| value)
+    }
+}
+
 impl Store {
     /// Deliveries to endpoints, the latest first.
     ///

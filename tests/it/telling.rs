@@ -10,6 +10,7 @@ mod providers;
 mod publishing;
 mod retries;
 mod secrets;
+mod templates;
 mod webhooks;
 
 use serde_json::{Value, json};

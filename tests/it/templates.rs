@@ -77,7 +77,7 @@ fn made(template: &Template, kind: &str, metadata: &[(&str, &str)], data: &str) 
 }
 
 /// The same JSON without the spaces between its parts.
-fn compact(json: &str) -> String {
+pub fn compact(json: &str) -> String {
     json.lines().map(|line| line.replacen("\": ", "\":", 1)).collect()
 }
 
