@@ -285,3 +285,33 @@ fn general_templates_take_any_data_and_bound_what_they_show() {
     let message = made(&general("slack"), "a.b", &[], &many);
     assert_eq!(message["blocks"][1]["fields"].as_array().map(Vec::len), Some(10), "Slack takes no more");
 }
+
+/// The blocks of docs/templates.md in this language.
+fn blocks(language: &str) -> Vec<String> {
+    let page = std::fs::read_to_string("docs/templates.md").expect("the page");
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+}
+
+#[test]
+fn the_pages_example_makes_what_the_page_says() {
+    let [template] = &blocks("jinja")[..] else { panic!("one template") };
+    let [comes_out] = &blocks("json")[..] else { panic!("one message") };
+    let template = Template::compile("pager", template).expect("a template");
+    let data = r#"{"name": "api", "status": "down", "links": ["https://a.example/1"]}"#;
+    let body = written(&template, "incident.opened", &[("routing_key", "R1")], data);
+    assert_eq!(body, comes_out.trim_end());
+    assert!(template.try_out().is_ok());
+    let page = std::fs::read_to_string("docs/templates.md").expect("the page");
+    assert!(page.contains(&format!("`{data}`")));
+}
+
+#[test]
+fn the_page_names_every_filter_and_test() {
+    let page = std::fs::read_to_string("docs/templates.md").expect("the page");
+    let source = std::fs::read_to_string("src/template/filters.rs").expect("the list");
+    for line in source.lines() {
+        let Some(name) = line.split_once("engine.add_").and_then(|(_, rest)| rest.split('"').nth(1)) else { continue };
+        assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}(")), "{name}");
+    }
+}
