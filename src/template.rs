@@ -8,6 +8,7 @@ mod writing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -22,6 +23,9 @@ pub const MAX_TEXT: usize = 16 << 10;
 
 /// No message is longer, in bytes.
 pub const MAX_OUTPUT: usize = 256 << 10;
+
+/// No rendering makes more text on the way, in bytes: what a template keeps for later, joins or cuts.
+const MAX_MADE: usize = 4 * MAX_OUTPUT;
 
 /// How many steps a rendering may take. A loop over the most items that 256 KiB of data can have, with three comparisons of
 /// each, takes 1.8 million; one within another over so many is ended after a fifth of a second, even where nothing is optimised.
@@ -144,10 +148,16 @@ impl Template {
     }
 
     fn write(&self, facts: &Facts<'_>) -> Result<Vec<u8>, Error> {
-        let mut text = Limited::default();
-        let template = self.0.environment.get_template(&self.0.name)?;
-        template.render_captured_to(facts.value()?, &mut text)?;
-        Ok(text.into_bytes())
+        let facts = facts.value()?;
+        // An interpreter that is not ours, and numbers that are anybody's: its slices overflow at the ends of what an integer
+        // can be. Nothing of a rendering outlives it.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            let mut text = Limited::default();
+            let template = self.0.environment.get_template(&self.0.name)?;
+            template.render_captured_to(facts, &mut text)?;
+            Ok(text.into_bytes())
+        }));
+        written.unwrap_or_else(|_| Err(Error::new(ErrorKind::EvalBlock, "")))
     }
 }
 
@@ -216,7 +226,11 @@ fn fragment(error: &Error) -> String {
 fn without_data(error: &Error) -> String {
     let text = match error.kind() {
         ErrorKind::OutOfFuel => format!("it takes more than {FUEL} steps"),
-        ErrorKind::WriteFailure => format!("it comes out longer than {} KiB", MAX_OUTPUT >> 10),
+        ErrorKind::WriteFailure => {
+            format!("it makes more than {} KiB, or {} KiB on the way", MAX_OUTPUT >> 10, MAX_MADE >> 10)
+        }
+        // There are no blocks, so nothing else is called that.
+        ErrorKind::EvalBlock => "the template engine gave up".into(),
         ErrorKind::CannotDeserialize => "the event's data is not JSON".into(),
         kind => kind.to_string(),
     };

@@ -88,7 +88,7 @@ pub struct WebhookInput {
     /// Whom it trusts and who vouches for it. Our key is masked when it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// For its owner; we do not look at it.
+    /// For its owner, and for its template.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
@@ -431,6 +431,17 @@ mod tests {
         for bad in [json!({"url": null}), json!({"evnts": []}), json!([]), json!("x"), json!({"active": "yes"})] {
             assert!(input.patched(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn settings_of_earlier_versions_have_no_template_and_can_be_read() {
+        let input: WebhookInput = serde_json::from_value(json!({"url": "https://a.example/"})).expect("a webhook");
+        let mut kept = serde_json::to_value(input.into_settings("p", None).expect("settings")).expect("JSON");
+        assert_eq!(kept.get("template"), None, "nor do those of ours, unless there is one");
+        let read = |kept: &Value| serde_json::from_value::<Settings>(kept.clone()).expect("settings").template;
+        assert_eq!(read(&kept), None);
+        kept["template"] = json!("slack");
+        assert_eq!(read(&kept).as_deref(), Some("slack"));
     }
 
     #[test]

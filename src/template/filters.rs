@@ -5,7 +5,7 @@ use http::StatusCode;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, Value, filters, tests};
 
-use super::MAX_OUTPUT;
+use super::MAX_MADE;
 use super::writing::{to_json, too_long};
 
 /// Adds them.
@@ -83,7 +83,7 @@ fn join(values: &Value, between: Option<String>) -> Result<String, Error> {
                 joined.push_str(&between);
             }
             joined.push_str(&text_of(&value?)?);
-            if joined.len() > MAX_OUTPUT {
+            if joined.len() > MAX_MADE {
                 return Err(too_long());
             }
         }
@@ -96,7 +96,7 @@ fn join(values: &Value, between: Option<String>) -> Result<String, Error> {
 fn replace(value: &Value, old: String, new: String) -> Result<String, Error> {
     let text = text_of(value)?;
     let more = new.len().saturating_sub(old.len()).saturating_mul(text.matches(&old).count());
-    if text.len().saturating_add(more) > MAX_OUTPUT {
+    if text.len().saturating_add(more) > MAX_MADE {
         return Err(too_long());
     }
     Ok(text.replace(&old, &new))

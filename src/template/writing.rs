@@ -5,7 +5,7 @@ use std::io;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Output, State, Value};
 
-use super::MAX_OUTPUT;
+use super::{MAX_MADE, MAX_OUTPUT};
 
 /// How deep arrays and objects may stand in each other: as deep as JSON is read.
 const MAX_NESTING: usize = 128;
@@ -48,7 +48,7 @@ pub fn write(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) 
     }
     let written = state.get_or_insert_extension(Written::default());
     written.0 += text.len();
-    if written.0 > MAX_OUTPUT {
+    if written.0 > MAX_MADE {
         return Err(too_long());
     }
     output.write_str(&text).map_err(|_| too_long())
@@ -75,7 +75,7 @@ fn push(text: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         ValueKind::Bool | ValueKind::Number => push_plain(text, value)?,
         ValueKind::String => {
             let plain = value.as_str().unwrap_or_default();
-            if plain.len() > MAX_OUTPUT {
+            if plain.len() > MAX_MADE {
                 return Err(too_long());
             }
             push_plain(text, plain)?;
@@ -108,7 +108,7 @@ fn push(text: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         }
         _ => return Err(Error::new(ErrorKind::BadSerialization, "no JSON stands for it")),
     }
-    if text.len() > MAX_OUTPUT { Err(too_long()) } else { Ok(()) }
+    if text.len() > MAX_MADE { Err(too_long()) } else { Ok(()) }
 }
 
 fn push_plain(text: &mut String, value: impl serde::Serialize) -> Result<(), Error> {
