@@ -160,6 +160,14 @@ impl Deliveries {
         attempt::attempt_once(&self, &destination, &delivery, give_up).await
     }
 
+    /// Makes one attempt at what nobody is owed, before `destination` gets anything: it leaves no trace.
+    ///
+    /// # Errors
+    /// Why it was not taken, for whoever asked for the destination.
+    pub async fn try_out(self: Arc<Self>, destination: Arc<Destination>, delivery: Leased) -> Result<(), String> {
+        attempt::try_out(&self, &destination, &delivery).await
+    }
+
     /// Waits for an endpoint to come to its end at once: it answered that it is gone, or used up what ends it. If one did
     /// so while nobody waited, it is remembered.
     pub async fn gone(&self) {

@@ -82,6 +82,19 @@ pub async fn attempt_once(
     verdict
 }
 
+/// Sends something that nobody is owed, to try a destination out. Nothing is written down.
+///
+/// # Errors
+/// Why it was not taken, for whoever asked for the destination.
+pub async fn try_out(deliveries: &Deliveries, destination: &Destination, delivery: &Leased) -> Result<(), String> {
+    let made = make(deliveries, destination, delivery).await;
+    match (made.finding, made.attempt.status, made.attempt.error) {
+        (Some(Finding::Taken), ..) => Ok(()),
+        (_, Some(status), _) => Err(format!("it answered {status}")),
+        (_, None, error) => Err(error.unwrap_or_default()),
+    }
+}
+
 /// An attempt that was made.
 struct Made {
     attempt: Attempt,

@@ -11,6 +11,7 @@ use super::catalogue::{AccountSettings, EventType, Group, GroupInput, check_even
 use super::directory::{Account, Copy};
 use super::refusal::{Code, Refusal};
 use super::{Sender, name};
+use crate::signature::emission::Grouping;
 use crate::store::{Change, Record, RecordKind};
 
 /// Event types and groups of an account are no more than this.
@@ -337,6 +338,12 @@ impl Sender {
 
     pub(super) fn event_type<'a>(&'a self, account: &'a Account, kind: &str) -> Option<&'a Arc<EventType>> {
         self.all_types(account).find(|known| known.name == kind)
+    }
+
+    /// How an account, or the configuration, has events of this type told, if either declares it.
+    pub(super) fn declared_grouping(&self, account: &Account, kind: &str) -> Option<Grouping> {
+        let own = account.event_types.get(kind).or_else(|| self.configured(kind));
+        own.map(|declared| declared.grouping)
     }
 
     pub(super) fn type_names<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a str> {

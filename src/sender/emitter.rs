@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use super::refusal::{Code, Refusal};
 use crate::document::nearest;
 use crate::signature::Scheme;
-use crate::signature::emission::{Emission, EventType};
+use crate::signature::emission::{Emission, EventType, Grouping};
 use crate::signature::preset::Preset;
 use crate::signature::secret::Secret;
 
@@ -19,6 +19,8 @@ pub struct Emitter {
     pub emission: Arc<Emission>,
     /// The events that it has.
     pub event_types: Vec<Arc<EventType>>,
+    /// The names of those that it does not tell each time.
+    grouped: Vec<String>,
     /// True if its bodies are the standard ones.
     pub has_standard_body: bool,
 }
@@ -89,13 +91,16 @@ impl Emitters {
 impl Emitter {
     fn of(preset: &Preset) -> Result<Self, String> {
         preset.can_emit()?;
+        let emission = &preset.profile.emission;
+        let grouped = emission.event_types.iter().filter(|kind| kind.grouping == Grouping::ExpRepeat);
         Ok(Self {
             slug: preset.slug.clone(),
             aliases: preset.aliases.clone(),
             scheme: Arc::new(preset.profile.scheme.clone()),
-            emission: Arc::new(preset.profile.emission.clone()),
-            event_types: preset.profile.emission.event_types.iter().cloned().map(Arc::new).collect(),
-            has_standard_body: preset.profile.emission.envelope.is_default(),
+            event_types: emission.event_types.iter().cloned().map(Arc::new).collect(),
+            grouped: grouped.map(|kind| kind.name.clone()).collect(),
+            has_standard_body: emission.envelope.is_default(),
+            emission: Arc::new(emission.clone()),
         })
     }
 
@@ -105,6 +110,12 @@ impl Emitter {
 
     fn is_called(&self, name: &str) -> bool {
         self.names().any(|own| own == name)
+    }
+
+    /// How it tells events of this type.
+    pub fn grouping(&self, kind: &str) -> Grouping {
+        let grouped = self.grouped.iter().any(|grouped| grouped == kind);
+        if grouped { Grouping::ExpRepeat } else { Grouping::EverySingle }
     }
 
     /// A new secret, as its owner is to be shown it.

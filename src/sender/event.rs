@@ -149,6 +149,12 @@ impl Event {
         }
     }
 
+    /// What it is counted together with: those of its type that happened to the same. A type has no space in it.
+    pub fn counted_as(&self) -> String {
+        let resource = self.resource.as_ref().map(|resource| serde_json::to_string(resource).unwrap_or_default());
+        format!("{} {}", self.kind, resource.unwrap_or_default())
+    }
+
     /// The bytes that tell whether a second one with the same id is the same.
     pub fn content_bytes(&self) -> &[u8] {
         match &self.content {
@@ -171,6 +177,8 @@ pub struct PublishedEvent {
     pub duplicate: bool,
     /// Who gets it.
     pub webhook_ids: Vec<String>,
+    /// Who counts such events: it gets this one if it is the 1st, 10th, 100th … of five minutes.
+    pub grouped: Vec<String>,
     /// Who asked for it and does not get it, and why.
     pub suppressed: Vec<Suppressed>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -13,8 +14,8 @@ use super::event::{Content, Event, SkipReason, Suppressed};
 use super::refusal::Refusal;
 use super::resource::asked_for;
 use crate::clock::UnixMillis;
-use crate::signature::emission::{Envelope, EventFacts};
-use crate::store::{Begin, Id, Message, Owed, SentEvent, Trigger};
+use crate::signature::emission::{Envelope, EventFacts, Grouping};
+use crate::store::{Begin, Counted, Id, Message, Owed, SentEvent, Trigger};
 use crate::template::{Facts, Template};
 
 /// What an event comes to.
@@ -25,20 +26,42 @@ pub struct Fanout {
     /// What endpoints get whose provider writes it otherwise.
     pub variants: Vec<Bytes>,
     pub owed: Vec<Owed>,
+    /// What is owed if this is the 1st, 10th, 100th … of such events.
+    pub counted: Vec<Counted>,
     /// Who gets it.
     pub chosen: Vec<Arc<str>>,
+    /// Who counts such events, and gets some of them.
+    pub grouped: Vec<Arc<str>>,
     pub suppressed: Vec<Suppressed>,
     /// Whose template fails on it, and why.
     pub failed: Vec<(Arc<str>, String)>,
 }
 
-/// Decides who gets `event` of the account called `name`.
+impl Fanout {
+    /// Who gets it, or may.
+    pub fn told(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.chosen.iter().chain(&self.grouped)
+    }
+}
+
+/// The window of events that are counted (VGS, "Webhook Grouping", read 2026-11-21).
+const WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// Decides who gets `event` of the account called `name`. `declared` is how the account or the configuration has events
+/// of its type told; where neither says so, it is as each endpoint's provider has it.
 ///
 /// # Errors
 /// If it names a group or an endpoint that is not there.
-pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) -> Result<Fanout, Refusal> {
+pub fn fan_out(
+    event: &Event,
+    name: &str,
+    account: &Account,
+    declared: Option<Grouping>,
+    now: UnixMillis,
+) -> Result<Fanout, Refusal> {
     let mut bodies = Bodies::of(event, name);
     let (mut owed, mut chosen, mut suppressed, mut failed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut counted, mut grouped) = (Vec::new(), Vec::new());
     let enabled = account.settings.notifications_enabled != Some(false);
     for known in candidates(event, account)? {
         let id: Arc<str> = Arc::clone(&known.id);
@@ -54,6 +77,17 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
         } else {
             None
         };
+        let grouping = declared.unwrap_or_else(|| known.emitter.grouping(&event.kind));
+        if reason.is_none()
+            && grouping == Grouping::ExpRepeat
+            && let Some(body) = bodies.around_occurrence(event, known)
+        {
+            let ordered = settings.ordering == Ordering::Fifo;
+            let owed = Owed { ordered, ..Owed::due(Arc::clone(&id), now) };
+            counted.push(Counted { destination: Arc::clone(&id), of: event.counted_as(), window: WINDOW, body, owed });
+            grouped.push(id);
+            continue;
+        }
         // One that is skipped can be recovered, or tried out, and then has its provider's body like any other.
         let (variant, reason) = match (bodies.variant(event, known), reason) {
             (Ok(variant), reason) => (variant, reason),
@@ -79,7 +113,7 @@ pub fn fan_out(event: &Event, name: &str, account: &Account, now: UnixMillis) ->
         }
     }
     let (message, variants) = bodies.into_parts();
-    Ok(Fanout { message, variants, owed, chosen, suppressed, failed })
+    Ok(Fanout { message, variants, owed, counted, chosen, grouped, suppressed, failed })
 }
 
 /// What `event` comes to where it is for one endpoint alone, whatever that one asked for: its own body, the others, and
@@ -198,6 +232,19 @@ impl<'a> Bodies<'a> {
             self.known.insert(std::ptr::from_ref(envelope), variant);
         }
         variant
+    }
+
+    /// The body of one of many: pieces, between which stands the number of the occurrence. `None` where there is none:
+    /// its template fails.
+    fn around_occurrence(&mut self, event: &Event, known: &Known) -> Option<Vec<Bytes>> {
+        if let (None, Content::Data(data)) = (&known.template, &event.content) {
+            let facts = facts(event, self.account, &known.id, data.get());
+            let pieces = known.emitter.emission.envelope.render_around_occurrence(&facts);
+            return Some(pieces.into_iter().map(Bytes::from).collect());
+        }
+        let variant = self.variant(event, known).ok()?;
+        let other = usize::from(variant).checked_sub(1).and_then(|place| self.variants.get(place));
+        Some(vec![other.unwrap_or(&self.message.body).clone()])
     }
 
     fn share(&mut self, body: Vec<u8>) -> u16 {

@@ -139,7 +139,7 @@ impl Sender {
                 }
                 None => None,
             };
-            let mut woken: Vec<Arc<str>> = fanouts.iter().flat_map(|fanout| fanout.chosen.iter().cloned()).collect();
+            let mut woken: Vec<Arc<str>> = fanouts.iter().flat_map(Fanout::told).cloned().collect();
             woken.sort_unstable();
             woken.dedup();
             let failed: Vec<(Arc<str>, String)> = fanouts.iter().flat_map(|fanout| fanout.failed.clone()).collect();
@@ -196,7 +196,7 @@ impl Sender {
                 let hint = near.map_or_else(String::new, |near| format!(", did you mean \"{near}\"?"));
                 Err(Refusal::field("/type", format!("there is no event type \"{kind}\"{hint}")))
             } else {
-                fan_out(&draft.event, account, known, draft.now)
+                fan_out(&draft.event, account, known, self.declared_grouping(known, kind), draft.now)
             };
             fanouts.push(told.map_err(|refusal| refusal.within(&place(at)))?);
         }
@@ -214,7 +214,7 @@ impl Sender {
             message: fanout.message,
             remember: event.has_own_id.then(|| self.remember(account, event)),
             variants: fanout.variants,
-            counted: Vec::new(),
+            counted: fanout.counted,
             owed: fanout.owed,
         }
     }
@@ -259,6 +259,7 @@ fn published(event: &Event, fanout: &Fanout) -> PublishedEvent {
         timestamp: event.at.to_string(),
         duplicate: false,
         webhook_ids: fanout.chosen.iter().map(ToString::to_string).collect(),
+        grouped: fanout.grouped.iter().map(ToString::to_string).collect(),
         suppressed: fanout.suppressed.clone(),
     }
 }
@@ -268,9 +269,13 @@ fn told(event: PublishedEvent, accepted: Accepted) -> Result<PublishedEvent, Ref
     match accepted {
         Accepted::New => Ok(event),
         // Who got it was decided then, and stands in the log.
-        Accepted::Duplicate { conflict: false } => {
-            Ok(PublishedEvent { duplicate: true, webhook_ids: Vec::new(), suppressed: Vec::new(), ..event })
-        }
+        Accepted::Duplicate { conflict: false } => Ok(PublishedEvent {
+            duplicate: true,
+            webhook_ids: Vec::new(),
+            grouped: Vec::new(),
+            suppressed: Vec::new(),
+            ..event
+        }),
         Accepted::Duplicate { conflict: true } => {
             let detail =
                 format!("another event has the id \"{}\": an id belongs to one type and one content", event.id);

@@ -48,6 +48,7 @@ pub enum Code {
     EndpointDisabledPermanently,
     AddressNotAllowed,
     ProviderCannotSend,
+    ReachabilityFailed,
     TemplateFailed,
     LimitReached,
     PayloadTooLarge,
@@ -91,9 +92,11 @@ impl Code {
             | Self::Conflict
             | Self::EndpointDisabledPermanently
             | Self::TemplateFailed => StatusCode::CONFLICT,
-            Self::Validation | Self::AddressNotAllowed | Self::ProviderCannotSend | Self::LimitReached => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::Validation
+            | Self::AddressNotAllowed
+            | Self::ProviderCannotSend
+            | Self::ReachabilityFailed
+            | Self::LimitReached => StatusCode::UNPROCESSABLE_ENTITY,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::QueueFull | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,

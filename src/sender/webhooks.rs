@@ -98,13 +98,18 @@ impl Sender {
             updated_at: now.0,
         };
         self.directory.builder().check_address(&endpoint.settings).await?;
+        if emitter.emission.policy.creation_test.is_some() {
+            // Whoever has been registered already is not asked again, and nobody is for whom there is no room.
+            if let Some(kept) = self.kept_answer(key).await? {
+                return Ok(kept);
+            }
+            self.directory.refresh().await?;
+            self.check_room(self.directory.read().account(account), account)?;
+            self.test_reachability(account, &endpoint).await?;
+        }
         let decided = self.directory.change(|copy| {
             let known = copy.account(account);
-            let most = known.settings.max_webhooks.unwrap_or(self.settings.max_webhooks);
-            if known.endpoints.len() >= most as usize {
-                let detail = format!("account \"{account}\" has {most} webhooks, which is all that it may have");
-                return Err(Refusal::new(Code::LimitReached, detail));
-            }
+            self.check_room(known, account)?;
             let built = self.directory.builder().check(&endpoint, known)?;
             let mut webhook = Webhook::of(&endpoint, built.in_force(), &Numbers::default());
             let (secrets, mut records) = match &secret {
@@ -119,6 +124,16 @@ impl Sender {
             Ok((change, answer))
         });
         self.outcome(decided.await?, key)
+    }
+
+    /// Refuses one webhook more than an account may have.
+    fn check_room(&self, known: &Account, account: &str) -> Result<(), Refusal> {
+        let most = known.settings.max_webhooks.unwrap_or(self.settings.max_webhooks);
+        if known.endpoints.len() < most as usize {
+            return Ok(());
+        }
+        let detail = format!("account \"{account}\" has {most} webhooks, which is all that it may have");
+        Err(Refusal::new(Code::LimitReached, detail))
     }
 
     /// The webhooks of an account, the oldest first.
@@ -192,6 +207,10 @@ impl Sender {
         let known = self.known_now(account, id).await?;
         let wanted = input(&known.endpoint.settings)?.into_settings(&provider, Some(&known.endpoint.settings))?;
         self.directory.builder().check_address(&wanted).await?;
+        if wanted.url != known.endpoint.settings.url {
+            let moved = Endpoint { settings: wanted.clone(), ..known.endpoint.clone() };
+            self.test_reachability(account, &moved).await?;
+        }
         self.update(account, id, |endpoint| {
             let input = input(&endpoint.settings)?;
             let current = endpoint.secrets.current().unwrap_or_default();
