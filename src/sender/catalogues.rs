@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, RequestKey};
 use super::catalogue::{AccountSettings, EventType, Group, GroupInput, check_event_type};
+use super::destination::names_of;
 use super::directory::{Account, Copy};
 use super::refusal::{Code, Refusal};
 use super::{Sender, name};
@@ -93,6 +94,8 @@ pub struct Meta {
     pub egress_ips: Vec<String>,
     /// What `provider` of a webhook may be.
     pub providers: Vec<String>,
+    /// What `template` of a webhook may be; its provider may have more.
+    pub templates: Vec<String>,
 }
 
 impl Sender {
@@ -328,6 +331,7 @@ impl Sender {
             version: env!("CARGO_PKG_VERSION"),
             egress_ips: self.settings.egress_ips.iter().map(ToString::to_string).collect(),
             providers: self.emitters().all().map(|emitter| emitter.slug.clone()).collect(),
+            templates: names_of(self.directory.builder().templates()),
         }
     }
 

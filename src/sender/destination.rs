@@ -127,12 +127,13 @@ impl Builder {
     /// any event.
     fn template(&self, name: &str, emitter: &Emitter) -> Result<Template, String> {
         let all = || self.templates.iter().chain(emitter.emission.templates.values()).chain(Template::general());
-        all().find(|template| template.name() == name).cloned().ok_or_else(|| {
-            let mut names: Vec<&str> = all().map(Template::name).collect();
-            names.sort_unstable();
-            names.dedup();
-            format!("there is no template \"{name}\", only {}", names.join(", "))
-        })
+        let found = all().find(|template| template.name() == name).cloned();
+        found.ok_or_else(|| format!("there is no template \"{name}\", only {}", names_of(all()).join(", ")))
+    }
+
+    /// Those that webhooks of any provider can name.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.templates.iter().chain(Template::general())
     }
 
     /// What a webhook's provider may be.
@@ -335,6 +336,14 @@ fn consequence(exhausted: Exhausted) -> Consequence {
         Exhausted::Cancel => Consequence::Cancel,
         Exhausted::Disable => Consequence::Disable,
     }
+}
+
+/// The names of templates, each once.
+pub fn names_of<'a>(templates: impl Iterator<Item = &'a Template>) -> Vec<String> {
+    let mut names: Vec<String> = templates.map(|template| template.name().to_owned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// How deliveries to an endpoint are made.

@@ -299,7 +299,7 @@ fn the_pages_example_makes_what_the_page_says() {
     let [comes_out] = &blocks("json")[..] else { panic!("one message") };
     let template = Template::compile("pager", template).expect("a template");
     let data = r#"{"name": "api", "status": "down", "links": ["https://a.example/1"]}"#;
-    let body = written(&template, "incident.opened", &[("routing_key", "R1")], data);
+    let body = written(&template, "incident.opened", &[("team", "billing")], data);
     assert_eq!(body, comes_out.trim_end());
     assert!(template.try_out().is_ok());
     let page = std::fs::read_to_string("docs/templates.md").expect("the page");

@@ -69,6 +69,7 @@ async fn the_nearest_template_of_a_name_counts() {
     }
     assert!(found.iter().any(|body| body.starts_with("{\"text\":\"a\",\"blocks\":")), "{found:#?}");
 
+    assert_eq!(teller.get("/meta").await.json["templates"], json!(["jira", "pager", "slack", "teams"]));
     let path = format!("/webhooks/{}", id(&pager));
     let unknown = json!({"url": receiver.url(), "template": "slak"});
     for said in [teller.post("/webhooks", &unknown).await, teller.patch(&path, &json!({"template": "slak"})).await] {
