@@ -206,7 +206,7 @@ impl Builder {
         let id: Arc<str> = endpoint.id.as_str().into();
         let (mut in_force, destination) = match self.terms(&endpoint.settings, emitter, account) {
             Ok(terms) => {
-                let in_force = terms.in_force(secrets_of(&endpoint, account, &emitter).current());
+                let in_force = terms.in_force(secrets_of(&endpoint, account, emitter).current());
                 (in_force, self.destination(&id, &endpoint, account, terms).map(Arc::new))
             }
             Err(refusal) => (self.nothing_in_force(endpoint.secrets.current()), Err(refusal)),

@@ -27,6 +27,7 @@ mod same_event;
 mod schemes;
 mod sdk;
 mod seeds;
+mod senders;
 mod services;
 mod shared_dedup;
 mod store_outage;
