@@ -1,5 +1,7 @@
 //! `hookward providers`: what is known of whose webhooks.
 
+mod sending;
+
 use std::fmt::Write;
 
 use super::secret_args::find_preset;
@@ -89,6 +91,9 @@ fn describe(preset: &Preset, named: &str) -> String {
     line("remembered", &format_duration(profile.dedup.ttl));
     for (index, net) in profile.addresses.iter().enumerate() {
         line(if index == 0 { "addresses" } else { "" }, &net.to_string());
+    }
+    for (label, value) in sending::describe(preset) {
+        line(label, &value);
     }
     for note in &preset.notes {
         let _ = writeln!(text, "\n  {note}");

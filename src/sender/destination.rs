@@ -29,7 +29,7 @@ use crate::delivery::signing::{Signing, TimedSecret};
 use crate::egress::{Exit, Guard, Pool, Refused, Url};
 use crate::quantity::format_duration;
 use crate::schedule::Schedule;
-use crate::signature::emission::{AuthorizationKind, Exhausted, Policy, SecretScope, Success};
+use crate::signature::emission::{Exhausted, Policy, SecretScope, Success};
 use crate::signature::secret::Secret;
 use crate::store::Consequence;
 use crate::telemetry::metrics::DeliveryMetrics;
@@ -394,9 +394,7 @@ fn check_policy(settings: &Settings, emitter: &Emitter) -> Result<(), Refusal> {
     if let Some(authorization) = &settings.authorization
         && !policy.authorization.contains(&authorization.kind())
     {
-        let kinds = AuthorizationKind::WORDS.iter().filter(|(_, kind)| policy.authorization.contains(kind));
-        let kinds: Vec<&str> = kinds.map(|(word, _)| *word).collect();
-        let text = format!("{} sends only: {}", emitter.slug, kinds.join(", "));
+        let text = format!("{} sends only: {}", emitter.slug, policy.authorization_words().join(", "));
         return Err(Refusal::field("/authorization/type", text));
     }
     Ok(())

@@ -96,6 +96,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The kinds of `Authorization` that owners may have, in words.
+    pub fn authorization_words(&self) -> Vec<&'static str> {
+        let allowed = AuthorizationKind::WORDS.iter().filter(|(_, kind)| self.authorization.contains(kind));
+        allowed.map(|(word, _)| *word).collect()
+    }
+
     /// Reads its keys of `[sender]`, but for the secret's.
     pub fn read(reader: &Reader<'_>, secret: SecretPolicy) -> Self {
         let standard = Self::default();
