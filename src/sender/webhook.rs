@@ -208,6 +208,14 @@ impl WebhookInput {
     pub fn patched(&self, patch: &Value) -> Result<Self, Refusal> {
         let mut whole = serde_json::to_value(self).expect("a plain struct");
         merge(&mut whole, patch);
+        Self::read(whole)
+    }
+
+    /// The one that is written so.
+    ///
+    /// # Errors
+    /// If it is none: what is wrong with it.
+    pub fn read(whole: Value) -> Result<Self, Refusal> {
         serde_path_to_error::deserialize(whole)
             .map_err(|error| Refusal::field(pointer(error.path()), error.inner().to_string()))
     }

@@ -77,6 +77,18 @@ impl Sender {
         input: WebhookInput,
         key: Option<RequestKey>,
     ) -> Result<Answer, Refusal> {
+        let answer = |webhook| Answer::new(StatusCode::CREATED, &WebhookAnswer { success: true, webhook });
+        self.register(account, input, key, answer).await
+    }
+
+    /// The same, answered as `answer` writes it: so it is kept for `key`.
+    pub(super) async fn register(
+        &self,
+        account: &Arc<str>,
+        input: WebhookInput,
+        key: Option<RequestKey>,
+        answer: impl Fn(Webhook) -> Answer,
+    ) -> Result<Answer, Refusal> {
         let now = self.clock.millis();
         let id = name::new_id(name::WEBHOOK, now);
         let given = input.secret.clone();
@@ -117,7 +129,7 @@ impl Sender {
                 _ => (endpoint.secrets.clone(), Vec::new()),
             };
             webhook.secret = shown(&secrets, &emitter);
-            let answer = Answer::new(StatusCode::CREATED, &WebhookAnswer { success: true, webhook });
+            let answer = answer(webhook);
             records.push(self.endpoint_record(&endpoint));
             let change =
                 Change { records, idempotent: key.map(|key| answer.keep(key, &self.vault, now)), ..self.no_change() };
