@@ -24,6 +24,7 @@ mod secrets;
 mod trial;
 mod upkeep;
 mod vault;
+mod vinsight;
 mod webhook;
 mod webhooks;
 

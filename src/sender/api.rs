@@ -5,6 +5,7 @@ mod events;
 mod extract;
 mod listener;
 mod reply;
+mod vinsight;
 mod webhooks;
 
 use std::sync::Arc;
@@ -70,6 +71,7 @@ fn routes() -> OpenApiRouter<Api> {
         .merge(webhooks::routes())
         .merge(events::routes())
         .merge(catalogues::routes())
+        .merge(vinsight::routes())
 }
 
 /// The description of the API, without its routes.

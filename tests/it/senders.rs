@@ -2,3 +2,4 @@
 //! `docs/seeds.md` says of each number what keeps the promise and which of these tests shows it.
 
 mod across;
+mod vinsight;

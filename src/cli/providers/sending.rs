@@ -20,11 +20,10 @@ pub fn describe(preset: &Preset) -> Vec<(&'static str, String)> {
     let names: Vec<&str> = emission.event_types.iter().map(|kind| kind.name.as_str()).collect();
     match names.as_slice() {
         [] => {}
-        [few @ ..] if few.len() <= 6 => lines.push(("its events", few.join(", "))),
-        [first, second, third, rest @ ..] => {
+        [first, second, third, rest @ ..] if rest.len() > 3 => {
             lines.push(("its events", format!("{first}, {second}, {third} and {} more", rest.len())));
         }
-        _ => {}
+        all => lines.push(("its events", all.join(", "))),
     }
     if !emission.templates.is_empty() {
         let names: Vec<&str> = emission.templates.keys().map(String::as_str).collect();
