@@ -36,7 +36,10 @@ impl Roots {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(found.certs);
         if store.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "this system has no CA certificates"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "this system has no CA certificates: install ca-certificates, or set SSL_CERT_FILE",
+            ));
         }
         Ok(SYSTEM.get_or_init(|| Self::from_store(store)).clone())
     }
