@@ -57,7 +57,7 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// See it work: an app, the gateway and five providers on loopback, and the attacks
+    /// See it work: sender, gateway and an app on loopback, events of five providers, and the attacks
     Demo {
         /// Keep it up afterwards, with lines to try by hand, and show each request as it comes
         #[arg(long)]

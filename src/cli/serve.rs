@@ -63,18 +63,22 @@ pub fn run(path: Option<PathBuf>, sidecar: Sidecar) -> u8 {
 }
 
 /// The signals that end the program.
-struct EndSignals {
+pub struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl EndSignals {
-    fn new() -> std::io::Result<Self> {
+    /// Listens for them.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn new() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for one.
-    async fn recv(&mut self) {
+    pub async fn recv(&mut self) {
         tokio::select! {
             // Which one it was makes no difference.
             _ = self.terminate.recv() => {}

@@ -34,6 +34,13 @@ pub struct Seen {
     pub body: Bytes,
 }
 
+impl Seen {
+    /// True if the gateway says that it is genuine.
+    pub fn is_verified(&self) -> bool {
+        self.parts.headers.contains_key("hookward-verified")
+    }
+}
+
 /// The app, listening until the process ends.
 #[derive(Debug, Clone)]
 pub struct DemoApp {

@@ -1,63 +1,77 @@
 //! `hookward demo --stay`: keeps the demo up, for trying by hand.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 
-use super::app::{DemoApp, Seen};
-use super::sender::Sender;
-use crate::app::App;
+use super::Demo;
+use super::app::Seen;
 use crate::cli::print;
 use crate::telemetry::logging::{self, Format};
 
 /// How often the app is asked what it saw.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Shows each request as the app gets it, until the process is interrupted.
-pub async fn stay(gateway: &App, app: &DemoApp, senders: &[Sender]) -> anyhow::Result<()> {
-    print(&instructions(gateway, senders));
+/// Shows each request as the app gets it, for ever.
+pub async fn stay(demo: &Demo) -> anyhow::Result<Infallible> {
+    print(&instructions(demo));
     logging::start(tracing::Level::INFO, Format::Auto)?;
-    let secret_headers: Vec<HeaderName> = senders
+    let secret_headers: Vec<HeaderName> = demo
+        .providers
         .iter()
-        .flat_map(|sender| sender.preset.profile.scheme.alternatives())
+        .flat_map(|provider| provider.preset.profile.scheme.alternatives())
         .flat_map(|alternative| alternative.signature_headers().iter().cloned())
         .chain([AUTHORIZATION])
         .collect();
-    app.take_seen();
+    demo.app.take_seen();
     loop {
-        tokio::select! {
-            // Looking again later loses nothing.
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
-            () = tokio::time::sleep(LOOK_EVERY) => {
-                for seen in app.take_seen() {
-                    print(&as_it_came(&seen, &secret_headers));
-                }
-            }
+        tokio::time::sleep(LOOK_EVERY).await;
+        for seen in demo.app.take_seen() {
+            print(&as_it_came(&seen, &secret_headers));
         }
     }
 }
 
-fn instructions(gateway: &App, senders: &[Sender]) -> String {
-    let Some(sender) = senders.iter().find(|sender| sender.preset.slug == "vantastatus") else {
+fn instructions(demo: &Demo) -> String {
+    let Some(provider) = demo.providers.iter().find(|provider| provider.preset.slug == "vantastatus") else {
         return String::new();
     };
-    let Some(address) = gateway.address() else { return String::new() };
-    let url = format!("http://{address}{}", sender.path());
     format!(
-        "\nThe gateway stays up; Ctrl-C ends it. What reaches the app is shown below, signatures masked. In another terminal:\n
-  # a genuine event: change the id to send another one, send it twice to see a duplicate
-  body='{{\"id\":\"wh_evt_by_hand_1\",\"event\":\"endpoint.up\"}}'; t=$(date +%s)
-  sig=$(printf %s \"$body\" | openssl dgst -sha256 -hmac '{secret}' | sed 's/.* //')
-  curl -i {url} -H \"X-VantaStatus-Timestamp: $t\" -H \"X-VantaStatus-Signature: sha256=$sig\" \\
-       -H 'X-Forwarded-For: {client}' -H 'Content-Type: application/json' -d \"$body\"
+        "\nBoth roles stay up; Ctrl-C ends them. What reaches the app is shown below,
+signatures masked. In another terminal:
 
-  # the same from an address that is not on the list, and without a signature
-  curl -i {url} -H \"X-VantaStatus-Timestamp: $t\" -H \"X-VantaStatus-Signature: sha256=$sig\" -d \"$body\"
-  curl -i {url} -H 'X-Forwarded-For: {client}' -d \"$body\"
+  api='http://{sender}'; token='{token}'
+
+  # publish an event: signed by the sender, checked by the gateway, to the app
+  curl -i $api/events -H \"Authorization: Bearer $token\" \\
+       -H 'Content-Type: application/json' \\
+       -d '{{\"type\": \"{kind}\", \"data\": {{\"endpoint_id\": \"ep_by_hand\"}}}}'
+
+  # what became of each event
+  curl -s $api/events -H \"Authorization: Bearer $token\"
+
+  # the same by hand: a genuine request; twice to see a duplicate
+  url='http://{gateway}{path}'
+  body='{{\"id\":\"by_hand_1\",\"event\":\"endpoint.up\"}}'; t=$(date +%s)
+  sig=$(printf %s \"$body\" |
+        openssl dgst -sha256 -hmac '{secret}' |
+        sed 's/.* //')
+  curl -i $url -d \"$body\" -H 'Content-Type: application/json' \\
+       -H \"X-VantaStatus-Timestamp: $t\" \\
+       -H \"X-VantaStatus-Signature: sha256=$sig\"
+
+  # from an address that is not on the list, and without a signature
+  curl -i $url -d \"$body\" -H 'X-Forwarded-For: 198.51.100.66'
+  curl -i $url -d \"$body\"
 \n",
-        secret = sender.secret(),
-        client = sender.address(),
+        sender = demo.api.address(),
+        token = demo.api.token(),
+        kind = provider.kind,
+        gateway = demo.gateway,
+        path = provider.path(),
+        secret = provider.secret,
     )
 }
 

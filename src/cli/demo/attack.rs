@@ -1,4 +1,4 @@
-//! What the demo's senders do, and what must come of it.
+//! What is done to the gateway by hand, and what must come of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 
 use super::app::{DemoApp, Mood, Seen};
-use super::sender::{Sender, Signed, random_secret};
+use super::provider::{Provider, Signed, random_secret};
+use super::row::{Outcome, Row, times};
 use crate::egress::{Exchange, Pool, Target};
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -20,41 +21,20 @@ const OVERSIZED: usize = (1 << 20) + 1;
 
 /// One thing that can happen to a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
-    Genuine,
+pub enum Attack {
     Replay,
     Tampered,
+    OtherAddress,
     WrongSecret,
     Stale,
     Future,
     AtOnce,
     AppFails,
-    OtherAddress,
     Oversized,
     Challenge,
 }
 
-/// What came of a scenario.
-#[derive(Debug)]
-pub enum Row {
-    /// Why this sender cannot show it.
-    NotApplicable(&'static str),
-    Played(Outcome),
-}
-
-/// What came of a scenario that was played.
-#[derive(Debug)]
-pub struct Outcome {
-    pub verdict: &'static str,
-    pub status: String,
-    /// What the app saw of it.
-    pub app: String,
-    pub as_wanted: bool,
-    /// What should have come of it, where something else did.
-    pub wanted: Option<String>,
-}
-
-/// What must come of a scenario.
+/// What must come of an attack.
 struct Wanted {
     verdict: &'static str,
     statuses: Vec<u16>,
@@ -68,18 +48,17 @@ impl Wanted {
     }
 }
 
-impl Scenario {
+impl Attack {
     /// In the order in which they are played.
-    pub const ALL: [Self; 11] = [
-        Self::Genuine,
+    pub const ALL: [Self; 10] = [
         Self::Replay,
         Self::Tampered,
+        Self::OtherAddress,
         Self::WrongSecret,
         Self::Stale,
         Self::Future,
         Self::AtOnce,
         Self::AppFails,
-        Self::OtherAddress,
         Self::Oversized,
         Self::Challenge,
     ];
@@ -87,45 +66,50 @@ impl Scenario {
     /// What the table calls it.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Genuine => "genuine event",
-            Self::Replay => "genuine event, then replayed",
-            Self::Tampered => "body changed on the way",
+            Self::Replay => "the same request once more",
+            Self::Tampered => "its body changed on the way",
+            Self::OtherAddress => "address not on the list",
             Self::WrongSecret => "signed with another secret",
             Self::Stale => "timestamp too old",
             Self::Future => "timestamp in the future",
             Self::AtOnce => "5 copies at once, slow app",
-            Self::AppFails => "app fails once, sender retries",
-            Self::OtherAddress => "address that is not on the list",
+            Self::AppFails => "app fails once, sent again",
             Self::Oversized => "body of more than 1 MiB",
             Self::Challenge => "unsigned test request",
         }
     }
 
-    /// Plays it against the gateway.
-    pub async fn play(self, sender: &Sender, gateway: SocketAddr, app: &DemoApp) -> anyhow::Result<Row> {
-        let profile = &sender.preset.profile;
+    /// Plays it against the gateway, with what was made of a delivered request.
+    pub async fn play(
+        self,
+        provider: &Provider,
+        delivered: &Signed,
+        gateway: SocketAddr,
+        app: &DemoApp,
+    ) -> anyhow::Result<Row> {
+        let profile = &provider.preset.profile;
         let tolerance = profile.scheme.tolerance().and_then(|tolerance| i64::try_from(tolerance.as_secs()).ok());
-        let line = Line { gateway, path: sender.path(), client: sender.address() };
-        let genuine = || sender.sign(sender.new_body(), 0);
+        let line = Line { gateway, path: provider.path(), client: provider.address() };
+        let another = || provider.another(delivered, &provider.secret, 0);
         app.set_mood(Mood::Well);
         app.take_seen();
         let (answers, sent, wanted) = match self {
-            Self::Genuine => {
-                let signed = genuine();
-                (vec![line.send(&signed).await?], signed, Wanted::new("forwarded", &[200], 1))
-            }
-            Self::Replay => {
-                let signed = genuine();
-                let answers = vec![line.send(&signed).await?, line.send(&signed).await?];
-                (answers, signed, Wanted::new("duplicate", &[200, 200], 1))
-            }
+            Self::Replay => (vec![line.send(delivered).await?], delivered.clone(), Wanted::new("duplicate", &[200], 0)),
             Self::Tampered => {
-                let mut signed = genuine();
-                signed.body = signed.body.replacen('e', "E", 1);
-                (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[401], 0))
+                let body = delivered.body.replacen('e', "E", 1);
+                let tampered = Signed { body, ..delivered.clone() };
+                (vec![line.send(&tampered).await?], tampered, Wanted::new("rejected", &[401], 0))
+            }
+            Self::OtherAddress => {
+                if profile.addresses.is_empty() {
+                    return Ok(Row::NotApplicable("it publishes no addresses"));
+                }
+                let line = Line { client: IpAddr::from([198, 51, 100, 66]), ..line };
+                let signed = another();
+                (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[403], 0))
             }
             Self::WrongSecret => {
-                let signed = sender.sign_with(&random_secret("other_"), sender.new_body(), 0);
+                let signed = provider.another(delivered, &random_secret("other_"), 0);
                 (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[401], 0))
             }
             Self::Stale | Self::Future => {
@@ -134,82 +118,65 @@ impl Scenario {
                 };
                 // A few seconds beyond the edge, so that a slow machine does not blur it.
                 let offset = if self == Self::Stale { -(tolerance + 1) } else { tolerance + 5 };
-                let signed = sender.sign(sender.new_body(), offset);
+                let signed = provider.another(delivered, &provider.secret, offset);
                 (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[401], 0))
             }
             Self::AtOnce => {
                 app.set_mood(Mood::Slow);
-                let signed = genuine();
+                let signed = another();
                 (line.send_at_once(&signed).await?, signed, Wanted::new("forwarded", &[200; COPIES], 1))
             }
             Self::AppFails => {
                 app.set_mood(Mood::FailsOnce);
-                let signed = genuine();
+                let signed = another();
                 let answers = vec![line.send(&signed).await?, line.send(&signed).await?];
                 (answers, signed, Wanted::new("forwarded", &[500, 200], 2))
             }
-            Self::OtherAddress => {
-                if profile.addresses.is_empty() {
-                    return Ok(Row::NotApplicable("the provider publishes no addresses"));
-                }
-                let line = Line { client: IpAddr::from([198, 51, 100, 66]), ..line };
-                let signed = genuine();
-                (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[403], 0))
-            }
             Self::Oversized => {
                 let padding = "x".repeat(OVERSIZED);
-                let signed = sender.sign(format!("{{\"padding\":\"{padding}\"}}"), 0);
+                let signed = provider.signed(delivered, &provider.secret, format!("{{\"padding\":\"{padding}\"}}"), 0);
                 (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[413], 0))
             }
             Self::Challenge => {
                 let Some(challenge) = profile.challenge.as_ref().filter(|challenge| !challenge.signed) else {
-                    return Ok(Row::NotApplicable("the provider sends none"));
+                    return Ok(Row::NotApplicable("it sends none"));
                 };
-                let mut signed = sender.sign(challenge.text(), 0);
+                let mut signed = provider.signed(delivered, &provider.secret, challenge.text(), 0);
                 signed.headers.retain(|(name, _)| !profile.scheme.alternatives()[0].signature_headers().contains(name));
                 (vec![line.send(&signed).await?], signed, Wanted::new("answered", &[200], 0))
             }
         };
-        Ok(Row::Played(judge(&answers, &app.take_seen(), &sent, &wanted)))
+        Ok(Row::Played(judge(&answers, &app.take_seen(), &sent, delivered, &wanted)))
     }
 }
 
-/// Holds what came of a scenario against what must.
-fn judge(answers: &[Exchange], seen: &[Seen], sent: &Signed, wanted: &Wanted) -> Outcome {
+/// Holds what came of an attack against what must.
+fn judge(answers: &[Exchange], seen: &[Seen], sent: &Signed, delivered: &Signed, wanted: &Wanted) -> Outcome {
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
-    let exact = seen.iter().all(|seen| seen.body == sent.body);
-    let verified = seen.iter().all(|seen| seen.parts.headers.contains_key("hookward-verified"));
-    let as_wanted = statuses == wanted.statuses && seen.len() == wanted.forwards && exact && verified;
+    let exact = seen.iter().all(|seen| seen.body == sent.body && seen.is_verified());
     let last = answers.last().map_or(StatusCode::OK, Exchange::status);
     let verdict = match (last.is_success(), seen.len()) {
+        (true, 0) if sent.body == delivered.body => "duplicate",
         (true, 0) => "answered",
-        (true, 1) if answers.len() == 2 => "duplicate",
         (true, _) => "forwarded",
         (false, 0) => "rejected",
         (false, _) => "failed",
     };
-    let as_wanted = as_wanted && verdict == wanted.verdict;
+    let as_wanted = verdict == wanted.verdict && statuses == wanted.statuses && seen.len() == wanted.forwards && exact;
     Outcome {
-        verdict,
-        status: status_text(answers),
-        app: match (seen.len(), exact) {
-            (0, _) => "saw nothing".to_owned(),
-            (1, true) => "saw it once, byte for byte".to_owned(),
-            (count, true) => format!("saw it {count} times, took it once"),
-            (_, false) => "saw other bytes".to_owned(),
-        },
-        as_wanted,
+        verdict: verdict.into(),
+        answer: answer_text(answers),
+        app: if exact { times(seen.len()) } else { "altered".into() },
+        note: None,
         wanted: (!as_wanted).then(|| {
-            format!(
-                "{}, {:?}, {} requests at the app, byte for byte and verified",
-                wanted.verdict, wanted.statuses, wanted.forwards
-            )
+            let Wanted { verdict, statuses, forwards } = wanted;
+            format!("{verdict}, {statuses:?}, seen by the app {} as it was sent", times(*forwards))
         }),
     }
 }
 
 /// `401 Invalid signature`, `500, then 200`, `5 × 200`.
-fn status_text(answers: &[Exchange]) -> String {
+fn answer_text(answers: &[Exchange]) -> String {
     let statuses: Vec<String> = answers.iter().map(|answer| answer.status().as_u16().to_string()).collect();
     match answers {
         [one] if !one.status().is_success() => format!("{} {}", statuses[0], String::from_utf8_lossy(one.body())),
@@ -221,7 +188,7 @@ fn status_text(answers: &[Exchange]) -> String {
     }
 }
 
-/// The way from a sender to the gateway.
+/// The way to the gateway, as if from a client's address.
 struct Line {
     gateway: SocketAddr,
     path: String,
