@@ -7,8 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -52,12 +51,11 @@ const MAX_METADATA: usize = 64;
 const MAX_TEXT: usize = 1024;
 
 /// Headers that a customer does not set: they frame the request, or are ours.
-const OURS: [HeaderName; 11] = [
+const OURS: [HeaderName; 10] = [
     AUTHORIZATION,
     CONNECTION,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
-    CONTENT_TYPE,
     COOKIE,
     HOST,
     TE,
