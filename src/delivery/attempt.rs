@@ -22,6 +22,9 @@ use crate::telemetry::metrics::AttemptOutcome;
 /// How soon an attempt is repeated that failed for a reason of ours.
 const OUR_WAIT: Duration = Duration::from_secs(5);
 
+/// How late a retry may begin that was due at the very end of its time.
+const LATE: Duration = Duration::from_secs(10);
+
 /// How soon the store is asked again to write down what came of an attempt.
 const SETTLE_AGAIN: Duration = Duration::from_millis(250);
 
@@ -127,14 +130,17 @@ struct Settled {
 async fn make(deliveries: &Deliveries, destination: &Destination, delivery: &Leased) -> Made {
     let number = delivery.attempts.saturating_add(1);
     let started_at = deliveries.clock.millis();
+    let unmade = |why: String, finding| {
+        let duration = Duration::ZERO;
+        let attempt = Attempt { started_at, duration, status: None, error: Some(why), charged: false, exchange: None };
+        Made { attempt, number, ended_at: started_at, finding, timed_out: false }
+    };
+    if is_over(destination, delivery, started_at) {
+        return unmade("nobody was here to try it again in its time".into(), Some(Finding::Ours));
+    }
     let request = match destination.request(delivery, number, started_at) {
         Ok(request) => request,
-        Err(why) => {
-            let duration = Duration::ZERO;
-            let attempt =
-                Attempt { started_at, duration, status: None, error: Some(why), charged: false, exchange: None };
-            return Made { attempt, number, ended_at: started_at, finding: None, timed_out: false };
-        }
+        Err(why) => return unmade(why, None),
     };
     let sent = destination.endpoint().map(|_| {
         let url = whole_url(&destination.url, &destination.url.target.host_header());
@@ -157,6 +163,14 @@ async fn make(deliveries: &Deliveries, destination: &Destination, delivery: &Lea
     destination.metrics.attempt_duration.observe(duration);
     let timed_out = exchanged.as_ref().is_err_and(ExchangeError::is_timeout);
     Made { attempt, number, ended_at, finding: Some(finding), timed_out }
+}
+
+/// True of a retry whose time was over before it could be made: its provider promises none so late. The first attempt is
+/// made whenever it can be, and so is every one to an upstream, whose event its provider does not send again.
+fn is_over(destination: &Destination, delivery: &Leased, now: UnixMillis) -> bool {
+    destination.endpoint().is_some()
+        && delivery.attempts > 0
+        && now > delivery.created_at.after(destination.schedule.window).after(LATE)
 }
 
 /// Tells the log, the metrics and the store.
