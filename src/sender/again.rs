@@ -10,7 +10,7 @@ use super::Sender;
 use super::answer::{Answer, RequestKey};
 use super::destination::Known;
 use super::endpoint::Ordering;
-use super::fanout::another_body;
+use super::fanout::{another_body, standard};
 use super::history::{DeliveryStatus, EXPIRED, FAILED};
 use super::name;
 use super::refusal::{Code, Refusal};
@@ -171,6 +171,12 @@ impl Sender {
         known: &Known,
         had: &[SentRow],
     ) -> Result<u16, Refusal> {
+        if let Some(content_type) = event.content_type()
+            && standard(&event.kind, &event.body).is_none()
+            && !known.takes_raw(content_type)
+        {
+            return Err(known.denied(content_type));
+        }
         let body = another_body(event, account, known).map_err(|why| known.failed(&why))?;
         let Some(body) = body else { return Ok(0) };
         if let Some(row) = had.iter().find(|row| row.body == body) {
@@ -180,7 +186,7 @@ impl Sender {
     }
 
     /// The body of a delivery that is made again: the one that it has. One that was skipped may have none yet, since its
-    /// webhook's template failed then.
+    /// webhook's template failed then, or its provider does not send what the event is.
     async fn variant_again(&self, account: &str, known: &Known, row: &SentRow) -> Result<u16, Refusal> {
         if row.state != State::Skipped || row.variant != 0 || known.has_standard_body() {
             return Ok(row.variant);
@@ -241,6 +247,7 @@ impl Sender {
                 match self.variant_recovered(account, &known, delivery, variant).await {
                     Ok(variant) => owed.push((event, again(&known, variant, Trigger::Recover, now))),
                     Err(refusal) if refusal.code == Code::TemplateFailed => template_failed += 1,
+                    Err(refusal) if refusal.code == Code::ContentTypeDenied => {}
                     Err(refusal) => return Err(refusal),
                 }
             }

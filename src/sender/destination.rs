@@ -95,9 +95,27 @@ impl Known {
         &self.in_force
     }
 
-    /// True if its bodies are those that events are kept with.
+    /// True if its bodies are those that events are kept with, whatever they are.
     pub fn has_standard_body(&self) -> bool {
-        self.template.is_none() && self.emitter.has_standard_body
+        self.template.is_none() && self.emitter.has_standard_body && self.emitter.emission.policy.extra_headers
+    }
+
+    /// True if it may be sent a body of an app's own that is `content_type`: where a provider sends no headers but its
+    /// own, it sends no other content type either.
+    pub fn takes_raw(&self, content_type: &str) -> bool {
+        let emission = &self.emitter.emission;
+        emission.policy.extra_headers || emission.content_type == content_type
+    }
+
+    /// Says that it is not sent such a body.
+    pub fn denied(&self, content_type: &str) -> Refusal {
+        let Emitter { slug, emission, .. } = &*self.emitter;
+        let own = emission.content_type.to_str().unwrap_or_default();
+        let detail = format!(
+            "the event is {content_type}, and {slug}, as which webhook \"{}\" is sent, has only {own}",
+            self.id
+        );
+        Refusal::new(Code::ContentTypeDenied, detail)
     }
 
     /// Says that there is no body for it, since its template fails.

@@ -200,6 +200,8 @@ pub enum SkipReason {
     NotEnabled,
     /// It wants other data, or other resources.
     Filtered,
+    /// Its provider sends no other content type than its own, and this is a body of another.
+    ContentTypeDenied,
     /// Its template fails on it.
     TemplateFailed,
 }
@@ -211,6 +213,7 @@ impl SkipReason {
             Self::Disabled => "disabled",
             Self::NotEnabled => "not_enabled",
             Self::Filtered => "filtered",
+            Self::ContentTypeDenied => "content_type_denied",
             Self::TemplateFailed => "template_failed",
         }
     }

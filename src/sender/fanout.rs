@@ -74,6 +74,10 @@ pub fn fan_out(
             || !has_all(bodies.value(event), &settings.filter)
         {
             Some(SkipReason::Filtered)
+        } else if let Content::Raw { content_type, .. } = &event.content
+            && !known.takes_raw(content_type)
+        {
+            Some(SkipReason::ContentTypeDenied)
         } else {
             None
         };

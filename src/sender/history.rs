@@ -65,7 +65,8 @@ pub enum DeliveryStatus {
     Expired,
     /// Its endpoint was deleted or switched off meanwhile, or its attempts are used up where its provider says cancelled.
     Cancelled,
-    /// Its endpoint asked for it, and was switched off or filtered it, or its template failed on it.
+    /// Its endpoint asked for it, and was switched off or filtered it, its template failed on it, or its provider does not
+    /// send what it is.
     Skipped,
 }
 

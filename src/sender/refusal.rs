@@ -49,6 +49,7 @@ pub enum Code {
     AddressNotAllowed,
     ProviderCannotSend,
     ReachabilityFailed,
+    ContentTypeDenied,
     TemplateFailed,
     LimitReached,
     PayloadTooLarge,
@@ -91,6 +92,7 @@ impl Code {
             | Self::AlreadyExists
             | Self::Conflict
             | Self::EndpointDisabledPermanently
+            | Self::ContentTypeDenied
             | Self::TemplateFailed => StatusCode::CONFLICT,
             Self::Validation
             | Self::AddressNotAllowed
