@@ -22,26 +22,26 @@ use crate::support::telling::Teller;
 const NOWHERE: &str = "http://127.0.0.1:9/hook";
 
 /// The id of what was made.
-fn id(made: &Value) -> &str {
+pub fn id(made: &Value) -> &str {
     made["id"].as_str().unwrap_or_else(|| panic!("no id: {made}"))
 }
 
 /// A sender whose next round a test can wait for: whatever is due by then has been begun.
-struct Stage {
-    teller: Teller,
+pub struct Stage {
+    pub teller: Teller,
     marker: Upstream,
     marked: String,
 }
 
 impl Stage {
-    async fn start(rest: &str) -> Self {
+    pub async fn start(rest: &str) -> Self {
         let (teller, marker) = (Teller::start(rest).await, Upstream::start().await);
         let marked = id(&teller.register(&marker.url(), json!({"events": []})).await).to_owned();
         Self { teller, marker, marked }
     }
 
     /// Moves its clock on, and lets it find out what is due.
-    async fn pass(&self, seconds: i64) {
+    pub async fn pass(&self, seconds: i64) {
         self.teller.pass(seconds);
         let wanted = self.marker.arrived().len() + 1;
         let event = json!({"type": "marker", "data": null, "webhook_ids": [self.marked]});
