@@ -154,6 +154,7 @@ fn destination_of(config: &OperationsConfig, exit: &Exit, metrics: &Metrics) -> 
         account: "hookward".into(),
         scheme: Arc::clone(scheme),
         emission: Arc::clone(emission),
+        content_type: emission.content_type.clone(),
         secrets: vec![TimedSecret { secret: config.secret.clone(), until: None }],
         headers: http::HeaderMap::new(),
         authorization: None,

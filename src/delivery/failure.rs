@@ -188,6 +188,7 @@ mod tests {
             account: "default".into(),
             scheme: Arc::new(preset.profile.scheme.clone()),
             emission: Arc::new(preset.profile.emission.clone()),
+            content_type: preset.profile.emission.content_type.clone(),
             secrets: Vec::new(),
             headers: HeaderMap::new(),
             authorization: None,

@@ -28,6 +28,8 @@ pub struct Signing {
     pub account: Arc<str>,
     pub scheme: Arc<Scheme>,
     pub emission: Arc<Emission>,
+    /// What bodies are that do not say it themselves.
+    pub content_type: HeaderValue,
     /// The current one first. None of them where the provider signs only if it was given one.
     pub secrets: Vec<TimedSecret>,
     /// Its owner's. They come after everything else: what is there already they do not replace, but for content type
@@ -113,7 +115,7 @@ impl Signing {
             true => HeaderMap::new(),
             false => read_headers(&delivery.message.headers).ok_or("what is stored is not a request")?,
         };
-        let content_type = stored.get(CONTENT_TYPE).unwrap_or(&self.emission.content_type);
+        let content_type = stored.get(CONTENT_TYPE).unwrap_or(&self.content_type);
         let mut headers = HeaderMap::with_capacity(16);
         for (name, standard) in [(CONTENT_TYPE, content_type), (USER_AGENT, &AGENT)] {
             let value = self.headers.get(&name).map_or_else(|| standard.clone(), masked);
@@ -200,6 +202,7 @@ mod tests {
             account: "acc".into(),
             scheme: Arc::new(preset.profile.scheme.clone()),
             emission: Arc::new(preset.profile.emission.clone()),
+            content_type: preset.profile.emission.content_type.clone(),
             secrets: vec![secret(1, None, preset)],
             headers: HeaderMap::new(),
             authorization: None,
@@ -334,6 +337,9 @@ mod tests {
             (&request.headers()[CONTENT_TYPE], request.headers()[HOST].as_bytes()),
             (&"text/plain".parse().expect("it"), &b"127.0.0.1:3000"[..])
         );
+        let cloud = HeaderValue::from_static("application/cloudevents+json");
+        let own = Signing { content_type: cloud.clone(), ..signing(preset("github")) };
+        assert_eq!(headers(&own, 1, NOW)[CONTENT_TYPE], cloud, "where nothing is stored, its provider says it");
         stored.message.method = "NO METHOD".into();
         assert!(signing(preset("github")).request(&url, &stored, 1, NOW).is_err());
     }

@@ -257,6 +257,11 @@ impl Builder {
             account: endpoint.account.as_str().into(),
             scheme: Arc::clone(&emitter.scheme),
             emission: Arc::clone(&emitter.emission),
+            // A template's messages are JSON, whatever its provider sends.
+            content_type: match settings.template {
+                Some(_) => HeaderValue::from_static("application/json"),
+                None => emitter.emission.content_type.clone(),
+            },
             secrets: secrets_of(endpoint, account, emitter).iter().map(secret).collect(),
             headers: read_headers(settings)?,
             authorization: settings.authorization.as_ref().map(write_authorization).transpose()?,

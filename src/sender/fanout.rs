@@ -180,14 +180,14 @@ struct Bodies<'a> {
 
 impl<'a> Bodies<'a> {
     fn of(event: &Event, account: &'a str) -> Self {
-        let (body, content_type): (Bytes, &str) = match &event.content {
-            Content::Raw { body, content_type } => (body.clone(), content_type),
+        let (body, headers): (Bytes, Bytes) = match &event.content {
+            Content::Raw { body, content_type } => (body.clone(), format!("content-type: {content_type}\r\n").into()),
+            // Each provider has a content type of its own.
             Content::Data(data) => {
                 let facts = facts(event, account, "", data.get());
-                (Envelope::default().render(&facts).into(), "application/json")
+                (Envelope::default().render(&facts).into(), Bytes::new())
             }
         };
-        let headers = format!("content-type: {content_type}\r\n").into();
         let message = Message { method: "POST".into(), query: None, headers, body };
         Self { account, message, variants: Vec::new(), known: HashMap::new(), rendered: Vec::new(), value: None }
     }

@@ -81,6 +81,7 @@ impl Subject {
             account: "default".into(),
             scheme: Arc::new(preset.profile.scheme.clone()),
             emission: Arc::new(preset.profile.emission.clone()),
+            content_type: preset.profile.emission.content_type.clone(),
             secrets: vec![TimedSecret {
                 secret: preset.profile.emission.secret.generate(|random| random.fill(1)),
                 until: None,
