@@ -149,8 +149,11 @@ impl Sender {
                 BatchOutcome::Kept(accepted) => {
                     self.deliveries.wake(&woken);
                     self.warn_of(&failed);
-                    for outcome in &accepted {
+                    for (event, outcome) in shown.iter().zip(&accepted) {
                         self.metrics.published(outcome_of(*outcome));
+                        if *outcome == Accepted::New {
+                            self.metrics.grouped(event.grouped.len() as u64);
+                        }
                     }
                     return answer(
                         shown.into_iter().zip(accepted).map(|(event, accepted)| told(event, accepted)).collect(),

@@ -87,6 +87,7 @@ impl DeliveryMetrics {
 #[derive(Debug)]
 pub struct SenderMetrics {
     published: [Counter; 3],
+    grouped: Counter,
     disabled: [Counter; 3],
 }
 
@@ -128,6 +129,11 @@ impl SenderMetrics {
         self.published[outcome as usize].inc();
     }
 
+    /// Counts so many occurrences of an event, one for each endpoint that gets only some of them.
+    pub fn grouped(&self, occurrences: u64) {
+        self.grouped.inc_by(occurrences);
+    }
+
     /// Counts an endpoint that was switched off.
     pub fn disabled(&self, reason: DisabledBy) {
         self.disabled[reason as usize].inc();
@@ -139,6 +145,7 @@ impl SenderMetrics {
 pub struct Metrics {
     registry: Registry,
     published: Family<OutcomeLabel, Counter>,
+    grouped: Counter,
     disabled: Family<ReasonLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<SourceLabel, DurationHistogram>,
@@ -273,6 +280,12 @@ impl Metrics {
         );
         let published = Family::default();
         registry.register("sender_events", "Events handed over by apps, by outcome", published.clone());
+        let grouped = Counter::default();
+        registry.register(
+            "sender_occurrences",
+            "Events counted for webhooks that get the 1st, 10th, 100th of them, whether told or not",
+            grouped.clone(),
+        );
         let disabled = Family::default();
         registry.register("sender_webhooks_disabled", "Webhooks switched off, by reason", disabled.clone());
         let deliveries_in_flight = Gauge::default();
@@ -294,6 +307,7 @@ impl Metrics {
         Self {
             registry,
             published,
+            grouped,
             disabled,
             requests,
             request_duration,
@@ -347,7 +361,7 @@ impl Metrics {
             .map(|outcome| self.published.get_or_create_owned(&OutcomeLabel { outcome }));
         let disabled =
             ["failing", "gone", "exhausted"].map(|reason| self.disabled.get_or_create_owned(&ReasonLabel { reason }));
-        Arc::new(SenderMetrics { published, disabled })
+        Arc::new(SenderMetrics { published, grouped: self.grouped.clone(), disabled })
     }
 
     /// The metrics of the deliveries of the source called `name`.
