@@ -3,6 +3,8 @@
 
 mod across;
 mod cyberark;
+mod journal;
 mod receiver;
 mod vanta;
+mod vgs;
 mod vinsight;

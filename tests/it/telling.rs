@@ -19,7 +19,7 @@ use crate::support::Upstream;
 use crate::support::telling::Teller;
 
 /// An address that may be delivered to and where nobody is.
-const NOWHERE: &str = "http://127.0.0.1:9/hook";
+pub const NOWHERE: &str = "http://127.0.0.1:9/hook";
 
 /// The id of what was made.
 pub fn id(made: &Value) -> &str {
