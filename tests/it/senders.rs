@@ -8,3 +8,4 @@ mod receiver;
 mod vanta;
 mod vgs;
 mod vinsight;
+mod vpn;
