@@ -425,6 +425,7 @@ async fn addresses_in_a_url_are_judged_before_a_proxy_is_asked() {
     assert_eq!(seen.connections(), 0);
 }
 
+/// X-10 of `docs/seeds.md`.
 #[tokio::test]
 async fn of_a_long_answer_the_head_is_kept() {
     const KEPT: usize = 16 << 10;

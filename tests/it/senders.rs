@@ -4,6 +4,7 @@
 mod across;
 mod cyberark;
 mod journal;
+mod page;
 mod receiver;
 mod vanta;
 mod vgs;

@@ -50,6 +50,7 @@ fn names(lines: Vec<(&'static str, &'static str, Option<SocketAddr>)>) -> Resolv
     }))
 }
 
+/// X-09 of `docs/seeds.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_of_a_forbidden_target_can_be_registered() {
     let lines = lines(REFUSED);
@@ -121,6 +122,7 @@ fn rebinding(later: Vec<SocketAddr>) -> (Resolver, Arc<AtomicUsize>) {
     (resolver, asked)
 }
 
+/// X-09 of `docs/seeds.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
     let public = SocketAddr::from(([8, 8, 8, 8], 80));

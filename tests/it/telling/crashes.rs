@@ -96,11 +96,13 @@ async fn survives(url: &str) {
     );
 }
 
+/// X-07 of `docs/seeds.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_told_on_sqlite_survive() {
     survives("sqlite:FOLDER/hookward.db").await;
 }
 
+/// X-07 of `docs/seeds.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_told_on_postgres_survive() {
     survives(&shared_postgres().database().await).await;

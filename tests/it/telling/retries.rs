@@ -77,6 +77,7 @@ async fn each_attempt_has_the_same_bytes_and_a_signature_of_its_moment_unless_th
     }
 }
 
+/// X-09 of `docs/seeds.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_statuses_that_count_are_success() {
     let teller = Teller::start("").await;
@@ -620,6 +621,7 @@ async fn the_log_shows_what_was_sent_and_answered_without_credentials() {
     assert_eq!((&second["response_body"], &second["response_truncated"]), (&json!("fine"), &json!(false)));
 }
 
+/// X-10 of `docs/seeds.md`.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_takes_longer_than_its_timeout_is_none() {
     let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
