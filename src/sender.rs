@@ -6,8 +6,10 @@
 mod again;
 mod answer;
 pub mod api;
+mod bodies;
 mod catalogue;
 mod catalogues;
+mod checks;
 mod destination;
 mod directory;
 mod emitter;

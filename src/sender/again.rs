@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use super::Sender;
 use super::answer::{Answer, RequestKey};
+use super::bodies::{another_body, standard};
 use super::destination::Known;
 use super::endpoint::Ordering;
-use super::fanout::{another_body, standard};
 use super::history::{DeliveryStatus, EXPIRED, FAILED};
 use super::name;
 use super::refusal::{Code, Refusal};

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Sender;
+use super::bodies::standard;
 use super::destination::Known;
-use super::fanout::standard;
 use super::name;
 use super::refusal::Refusal;
 use crate::clock::UnixMillis;

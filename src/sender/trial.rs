@@ -10,10 +10,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, RequestKey};
+use super::bodies::bodies_for;
 use super::destination::Known;
 use super::endpoint::Endpoint;
 use super::event::{Content, Event};
-use super::fanout::bodies_for;
 use super::history::{DeliveryAnswer, DeliveryStatus};
 use super::refusal::{Code, Refusal};
 use super::{SOURCE, Sender, name};
