@@ -22,7 +22,7 @@ pub struct Schedule {
 pub enum Waits {
     /// One attempt more than there are waits.
     List(Vec<Duration>),
-    /// Each wait is `factor` times the one before, up to `max`. Only the window ends it.
+    /// Each wait is `factor` times the one before, up to `max`. Only the window ends it, with one last attempt.
     Exponential { initial: Duration, factor: f64, max: Duration },
 }
 
@@ -43,8 +43,13 @@ impl Schedule {
         let wait = self.waits.after(attempt)?;
         let end = created_at.after(self.window);
         let due = now.after(wait.saturating_add(stretched(wait, self.jitter * chance)));
-        // Chance alone makes no dead letter either.
-        if now.after(wait) > end {
+        let is_over = match self.waits {
+            // Chance alone makes no dead letter.
+            Waits::List(_) => now.after(wait) > end,
+            // What is tried for a day is tried until the day ends.
+            Waits::Exponential { .. } => now >= end,
+        };
+        if is_over {
             return None;
         }
         let asked = retry_after.map_or(due, |asked| now.after(asked));
@@ -133,6 +138,16 @@ mod tests {
             (1..=12).filter_map(|attempt| next(&schedule, attempt, minutes(1), None)).map(|w| w.as_secs()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
         assert_eq!(next(&schedule, u32::MAX, minutes(1), None), Some(minutes(60)));
+    }
+
+    #[test]
+    fn an_exponential_one_ends_with_an_attempt_at_the_end_of_its_window() {
+        let waits = Waits::Exponential { initial: minutes(1), factor: 2.0, max: minutes(60) };
+        let schedule = Schedule { waits, window: minutes(240), jitter: 0.0 };
+        assert_eq!(next(&schedule, 9, minutes(180), None), Some(minutes(60)));
+        assert_eq!(next(&schedule, 9, minutes(181), None), Some(minutes(59)), "not later");
+        assert_eq!(next(&schedule, 9, minutes(240) - Duration::from_millis(1), None), Some(Duration::from_millis(1)));
+        assert_eq!(next(&schedule, 9, minutes(240), None), None);
     }
 
     #[test]

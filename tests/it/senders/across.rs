@@ -144,7 +144,7 @@ async fn vgs_over_its_whole_schedule() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vpn_enterprise_over_its_whole_schedule() {
-    whole_schedule("vpn-enterprise", 16, 234_210, "").await;
+    whole_schedule("vpn-enterprise", 17, 259_200, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn vinsight_over_its_whole_schedule() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cyberark_over_its_whole_schedule() {
-    whole_schedule("cyberark-vaas", 30, 83_010, "").await;
+    whole_schedule("cyberark-vaas", 31, 86_400, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
