@@ -92,7 +92,8 @@ impl Sender {
         Ok(answer)
     }
 
-    /// Has an endpoint take the test event that its provider wants taken before it is registered, or gets another URL.
+    /// Has an endpoint take the test event that its provider wants taken before it is registered, or gets another URL or
+    /// that provider.
     ///
     /// # Errors
     /// What is wrong with the endpoint, or why it was not taken.

@@ -219,7 +219,11 @@ impl Sender {
         let known = self.known_now(account, id).await?;
         let wanted = input(&known.endpoint.settings)?.into_settings(&provider, Some(&known.endpoint.settings))?;
         self.directory.builder().check_address(&wanted).await?;
-        if wanted.url != known.endpoint.settings.url {
+        let old = &known.endpoint.settings;
+        if wanted.provider != old.provider {
+            self.check_move(&known.endpoint, &wanted)?;
+        }
+        if (&wanted.url, &wanted.provider) != (&old.url, &old.provider) {
             let moved = Endpoint { settings: wanted.clone(), ..known.endpoint.clone() };
             self.test_reachability(account, &moved).await?;
         }
@@ -233,7 +237,7 @@ impl Sender {
                 return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
             }
             let settings = input.into_settings(&provider, Some(&endpoint.settings))?;
-            if settings.url != wanted.url {
+            if (&settings.url, &settings.provider) != (&wanted.url, &wanted.provider) {
                 return Err(Refusal::new(Code::Conflict, "somebody else has just changed it: try again"));
             }
             if settings.provider != endpoint.settings.provider {

@@ -142,6 +142,25 @@ async fn a_connector_that_does_not_take_it_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_of_another_provider_becomes_one_by_the_same_test() {
+    let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
+    let made = teller.register(&receiver.url(), json!({"provider": "vgs", "secret": SECRET})).await;
+    let path = format!("/webhooks/{}", id(&made));
+    for method in ["PATCH", "PUT"] {
+        receiver.plan([Act::Answer(500)]);
+        let input = connector(&receiver.url(), json!({}));
+        let said = teller.ask(method, &path, ADMIN, &[], Some(&input)).await;
+        assert_eq!(reason(&said), "it must take a test event first, and did not: it answered 500", "{method}");
+        assert_eq!(teller.get(&path).await.json["webhook"]["provider"], "vgs", "{method}");
+    }
+    teller.patch(&path, &json!({"provider": "cyberark-vaas"})).await.answers(200);
+    assert_eq!((receiver.arrived().len(), text(&receiver.arrived()[2])), (3, TEST));
+    // One that is the provider's already is not asked again.
+    teller.patch(&path, &json!({"provider": "cyberark-vaas", "description": "x"})).await.answers(200);
+    assert_eq!(receiver.arrived().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_before_everything_else_is_right() {
     let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
     for (wrong, pointer) in [
