@@ -44,6 +44,11 @@ impl Secrets {
         self.0.iter()
     }
 
+    /// Those that are signed with at `now`.
+    pub fn in_force(&self, now: UnixMillis) -> impl Iterator<Item = &TimedSecret> {
+        self.0.iter().filter(move |known| known.until.is_none_or(|until| now.0 < until))
+    }
+
     /// Until when each former one is signed with.
     pub fn former(&self) -> impl Iterator<Item = UnixMillis> {
         self.0.iter().filter_map(|known| known.until.map(UnixMillis))

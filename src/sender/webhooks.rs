@@ -257,7 +257,19 @@ impl Sender {
         let shares = |emitter: &Emitter| emitter.emission.policy.secret.scope == SecretScope::Account;
         let shared = emitters.find(&endpoint.settings.provider).is_ok_and(|from| shares(from));
         match endpoint.secrets.current() {
-            Some(secret) if !shares(to) => fits(to, secret),
+            Some(secret) if !shares(to) => {
+                fits(to, secret)?;
+                let now = self.clock.millis();
+                if endpoint.secrets.in_force(now).all(|known| fits(to, &known.secret).is_ok()) {
+                    return Ok(());
+                }
+                let detail = format!(
+                    "a former secret, which is still signed with, is not one of {}: POST …/rotate-secret with \
+                     overlap_seconds = 0 ends it",
+                    to.slug
+                );
+                Err(Refusal::field("/provider", detail))
+            }
             None if to.scheme.is_optional() && !shared => Ok(()),
             _ => Err(Refusal::field(
                 "/provider",

@@ -72,6 +72,21 @@ async fn when_a_secret_ends_is_decided_when_an_attempt_is_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_provider_must_be_able_to_sign_with_former_secrets_too() {
+    let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
+    let webhook = teller.register(&receiver.url(), json!({"provider": "vgs", "secret": "no-base64-but-long"})).await;
+    let path = format!("/webhooks/{}", id(&webhook));
+    rotate(&teller, &webhook, json!({"secret": OTHER, "overlap_seconds": 100})).await;
+    let moved = json!({"provider": "standard-webhooks"});
+    let refused = teller.patch(&path, &moved).await;
+    assert_eq!(refused.refuses(422, "validation").pointer(), "/provider");
+    assert!(refused.json["detail"].as_str().expect("text").contains("overlap_seconds = 0"), "{refused:?}");
+    teller.pass(100);
+    teller.patch(&path, &moved).await.answers(200);
+    signed_by(&teller, &receiver, &webhook, 100, &[OTHER]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_an_overlap_the_former_secret_ends_at_once() {
     let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
     let webhook = teller.register(&receiver.url(), json!({})).await;
