@@ -10,7 +10,7 @@ use super::Sender;
 use super::answer::{Answer, RequestKey};
 use super::bodies::{another_body, standard};
 use super::destination::Known;
-use super::endpoint::Ordering;
+use super::endpoint::{Ordering, Status};
 use super::history::{DeliveryStatus, EXPIRED, FAILED};
 use super::name;
 use super::refusal::{Code, Refusal};
@@ -147,7 +147,7 @@ impl Sender {
         for name in names {
             let known = self.known(account, &name)?;
             if !known.endpoint.is_active() {
-                return Err(switched_off(&name));
+                return Err(switched_off(&known));
             }
             if owed.iter().any(|(_, owed)| owed.destination == known.id) {
                 continue;
@@ -265,7 +265,7 @@ impl Sender {
     /// A webhook that gets events.
     pub(super) async fn active(&self, account: &str, id: &str) -> Result<Arc<Known>, Refusal> {
         let known = self.known_now(account, id).await?;
-        if known.endpoint.is_active() { Ok(known) } else { Err(switched_off(id)) }
+        if known.endpoint.is_active() { Ok(known) } else { Err(switched_off(&known)) }
     }
 
     async fn owe(&self, owed: Vec<(Id, Owed)>, answer: &Answer, key: Option<RequestKey>) -> Result<Answer, Refusal> {
@@ -286,8 +286,12 @@ impl Sender {
     }
 }
 
-fn switched_off(id: &str) -> Refusal {
-    Refusal::new(Code::Conflict, format!("webhook \"{id}\" is switched off: POST …/enable switches it on"))
+fn switched_off(known: &Known) -> Refusal {
+    let (how, way_out) = match known.endpoint.status() {
+        Status::DisabledPermanent => ("off for good", "register another one"),
+        _ => ("off", "POST …/enable switches it on"),
+    };
+    Refusal::new(Code::Conflict, format!("webhook \"{}\" is switched {how}: {way_out}", known.id))
 }
 
 fn again(known: &Known, variant: u16, trigger: Trigger, now: UnixMillis) -> Owed {

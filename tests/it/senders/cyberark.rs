@@ -598,7 +598,8 @@ async fn a_connector_that_takes_nothing_for_a_day_is_switched_off_for_good() {
         teller.post(&format!("{path}/recover"), &json!({"since": at(0)})).await,
         teller.post(&format!("/events/{}/replay", id(&told)), &json!({"webhook_ids": [made["id"]]})).await,
     ] {
-        again.refuses(409, "conflict");
+        let detail = again.refuses(409, "conflict").json["detail"].as_str().expect("text");
+        assert!(detail.ends_with("is switched off for good: register another one"), "{detail}");
     }
 
     // Another one in its place gets what happens from then on.
