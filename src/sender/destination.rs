@@ -318,11 +318,12 @@ impl Builder {
     }
 }
 
-/// What its deliveries are signed with.
-fn secrets_of<'a>(endpoint: &'a Endpoint, account: &'a Account, emitter: &Emitter) -> &'a Secrets {
+/// What its deliveries are signed with. One that was registered before its provider had accounts share a secret keeps its
+/// own, which is the one that its receiver knows.
+pub fn secrets_of<'a>(endpoint: &'a Endpoint, account: &'a Account, emitter: &Emitter) -> &'a Secrets {
     match emitter.emission.policy.secret.scope {
-        SecretScope::Endpoint => &endpoint.secrets,
-        SecretScope::Account => account.secrets(&emitter.slug),
+        SecretScope::Account if endpoint.secrets.current().is_none() => account.secrets(&emitter.slug),
+        SecretScope::Account | SecretScope::Endpoint => &endpoint.secrets,
     }
 }
 

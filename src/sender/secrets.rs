@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Sender;
 use super::answer::{Answer, RequestKey};
+use super::destination::secrets_of;
 use super::directory::{Copy, Outcome};
 use super::emitter::Emitter;
 use super::refusal::{Code, Refusal};
@@ -85,13 +86,9 @@ impl Sender {
     /// If there is no such webhook, it has none, or its provider shows none.
     pub async fn secret(&self, account: &str, id: &str) -> Result<SecretAnswer, Refusal> {
         let known = self.known_now(account, id).await?;
-        let policy = known.emitter.emission.policy.secret;
         refuse_hidden(&known.emitter)?;
         let copy = self.directory.read();
-        let secrets = match policy.scope {
-            SecretScope::Endpoint => &known.endpoint.secrets,
-            SecretScope::Account => copy.account(account).secrets(&known.emitter.slug),
-        };
+        let secrets = secrets_of(&known.endpoint, copy.account(account), &known.emitter);
         match secrets.current() {
             Some(_) => Ok(SecretAnswer::of(id, secrets, &known.emitter)),
             None => Err(Refusal::new(Code::NotFound, format!("webhook \"{id}\" has no secret"))),
@@ -112,7 +109,8 @@ impl Sender {
         let overlap = rotation.overlap()?;
         let known = self.known_now(account, id).await?;
         let emitter = &known.emitter;
-        if emitter.emission.policy.secret.scope == SecretScope::Account {
+        let shares = emitter.emission.policy.secret.scope == SecretScope::Account;
+        if shares && known.endpoint.secrets.current().is_none() {
             return Err(account_wide(emitter));
         }
         let Some(secret) = new_secret(emitter, rotation.secret)? else { return Err(missing(emitter)) };

@@ -47,6 +47,28 @@ async fn webhooks_have_it_by_name_by_account_and_by_default() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_keeps_its_own_secret_where_its_provider_comes_to_share_one() {
+    let ((teller, line), receiver) = (start(""), Upstream::start().await);
+    let old = teller.register(&receiver.url(), json!({"provider": "acme"})).await;
+    let sharing = format!("{ACME}secret = {{ scope = \"account\", view = \"always\" }}\n");
+    std::fs::write(teller.folder().join("acme.toml"), sharing).expect("a file");
+    let teller = teller.restart(&line).await.expect("it starts");
+    let new = teller.register(&receiver.url(), json!({"provider": "acme"})).await;
+
+    teller.publish("order.paid", json!({"n": 1})).await;
+    for webhook in [&old, &new] {
+        teller.reach(id(webhook), "success", 1).await;
+        let shown = teller.get(&format!("/webhooks/{}/secret", id(webhook))).await;
+        assert_eq!(shown.answers(200).json["secret"], webhook["secret"]);
+    }
+    assert_ne!(old["secret"], new["secret"]);
+    assert_eq!(teller.get("/account/secrets/acme").await.json["secret"], new["secret"]);
+    let rotate = async |webhook| teller.post(&format!("/webhooks/{}/rotate-secret", id(webhook)), &json!({})).await;
+    rotate(&old).await.answers(200);
+    assert_eq!(rotate(&new).await.refuses(422, "validation").pointer(), "/secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_its_file_a_webhook_says_so_and_waits() {
     let ((teller, line), receiver) = (start(""), Upstream::start().await);
     let webhook = teller.register(&receiver.url(), json!({"provider": "acme"})).await;
