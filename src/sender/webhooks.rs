@@ -227,13 +227,18 @@ impl Sender {
             let moved = Endpoint { settings: wanted.clone(), ..known.endpoint.clone() };
             self.test_reachability(account, &moved).await?;
         }
+        let shared = self.directory.read().account(account).secrets(&known.emitter.slug).current().map(str::to_owned);
         self.update(account, id, |endpoint| {
             let input = input(&endpoint.settings)?;
-            let current = endpoint.secrets.current().unwrap_or_default();
+            let own = endpoint.secrets.current();
+            let current = own.or(shared.as_deref()).unwrap_or_default();
             if let Some(secret) = &input.secret
                 && *secret != current
                 && *secret != masked(current)
             {
+                if own.is_none() && shared.is_some() {
+                    return Err(account_wide(&known.emitter));
+                }
                 return Err(Refusal::field("/secret", "it stays as it is here: POST …/rotate-secret replaces it"));
             }
             let settings = input.into_settings(&provider, Some(&endpoint.settings))?;

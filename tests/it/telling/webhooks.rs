@@ -118,9 +118,12 @@ async fn a_secret_is_in_clear_in_the_answer_that_makes_it_and_masked_in_every_ot
         assert!(secret.starts_with(begins) && secret.len() >= 32 && !secret.contains('*'), "{provider}: {secret}");
         let at = format!("/webhooks/{}", id(&made));
         let input = json!({ "url": NOWHERE, "provider": provider });
+        let as_shown = json!({ "url": NOWHERE, "provider": provider, "secret": masked });
         for (method, path, body) in [
             ("GET", at.clone(), None),
             ("PUT", at.clone(), Some(&input)),
+            ("PUT", at.clone(), Some(&as_shown)),
+            ("PATCH", at.clone(), Some(&json!({ "secret": secret }))),
             ("PATCH", at.clone(), Some(&json!({"description": "new"}))),
             ("POST", format!("{at}/disable"), None),
             ("POST", format!("{at}/enable"), None),
@@ -131,6 +134,10 @@ async fn a_secret_is_in_clear_in_the_answer_that_makes_it_and_masked_in_every_ot
             assert!(!said.reply.text().contains(&secret), "{method} {path}");
         }
         assert!(!teller.get("/webhooks").await.reply.text().contains(&secret), "{provider}");
+        let refused = teller.patch(&at, &json!({"secret": "another-one-of-theirs"})).await;
+        let way_out = if provider == "vinsight" { "/account/secrets/vinsight" } else { "rotate-secret" };
+        let detail = refused.refuses(422, "validation").json["detail"].as_str().expect("text");
+        assert!(detail.contains(way_out), "{detail}");
     }
 }
 
