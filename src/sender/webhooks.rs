@@ -376,7 +376,11 @@ impl Sender {
             let mut endpoint = known.endpoint.clone();
             change(&mut endpoint)?;
             endpoint.updated_at = now.0;
-            self.directory.builder().check(&endpoint, copy.account(account))?;
+            // A later configuration may not allow what it has. Nobody is kept from switching it off by that.
+            let off = Settings { active: false, ..known.endpoint.settings.clone() };
+            if endpoint.settings != off {
+                self.directory.builder().check(&endpoint, copy.account(account))?;
+            }
             let (was, is) = (known.endpoint.is_active(), endpoint.is_active());
             let fifo = |endpoint: &Endpoint| endpoint.settings.ordering == Ordering::Fifo;
             let order =

@@ -69,6 +69,26 @@ async fn a_webhook_keeps_its_own_secret_where_its_provider_comes_to_share_one() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_its_provider_no_longer_allows_can_be_switched_off() {
+    let (teller, line) = start("");
+    let input = json!({"provider": "acme", "headers": {"x-a": "1"}});
+    let [by_path, by_patch] = [teller.register(NOWHERE, input.clone()).await, teller.register(NOWHERE, input).await];
+    std::fs::write(teller.folder().join("acme.toml"), format!("{ACME}extra_headers = \"deny\"\n")).expect("a file");
+    let teller = teller.restart(&line).await.expect("it starts");
+    let path = format!("/webhooks/{}", id(&by_patch));
+    let refused = teller.patch(&path, &json!({"active": false, "description": "x"})).await;
+    assert_eq!(refused.refuses(422, "validation").pointer(), "/headers", "whatever else is changed is looked at");
+    teller.patch(&path, &json!({"active": false})).await.answers(200);
+    teller.post(&format!("/webhooks/{}/disable", id(&by_path)), &json!({})).await.answers(200);
+    for webhook in [&by_path, &by_patch] {
+        let path = format!("/webhooks/{}", id(webhook));
+        assert_eq!(teller.get(&path).await.json["webhook"]["status"], "inactive");
+        let refused = teller.post(&format!("{path}/enable"), &json!({})).await;
+        assert_eq!(refused.refuses(422, "validation").pointer(), "/headers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_its_file_a_webhook_says_so_and_waits() {
     let ((teller, line), receiver) = (start(""), Upstream::start().await);
     let webhook = teller.register(&receiver.url(), json!({"provider": "acme"})).await;
