@@ -56,7 +56,9 @@ impl Window {
 
     /// Counts one that was accepted `at`, and says which it is. What was accepted before the window began counts into it.
     pub fn count(&mut self, at: UnixMillis, lasts: Duration) -> i64 {
-        *self = if at < self.until {
+        // One that ends too late was begun by a clock that was ahead, and would last until that moment really comes.
+        let is_open = at < self.until && self.until <= at.after(lasts).after(WINDOWS_KEPT);
+        *self = if is_open {
             Self { count: self.count.saturating_add(1), ..*self }
         } else {
             Self { until: at.after(lasts), count: 1 }
@@ -114,6 +116,15 @@ mod tests {
         let mut count = |at| window.count(UnixMillis(at), five);
         assert_eq!([1000, 1000, 900, 1299, 1300, 1299, 1600].map(&mut count), [1, 2, 3, 4, 1, 2, 1]);
         assert_eq!(window, Window { until: UnixMillis(1900), count: 1 });
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_leaves_no_window_open() {
+        let lasts = Duration::from_secs(300);
+        let mut window = Window::NEVER;
+        let mut count = |second: i64| window.count(UnixMillis(second * 1000), lasts);
+        assert_eq!([1_000_000, 999_941, 999_940].map(&mut count), [1, 2, 3], "as far as clocks may differ");
+        assert_eq!([900_000, 900_001].map(&mut count), [1, 2], "it was set back");
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn a_window_begins_with_its_first(subject: Subject) {
 }
 
 async fn a_window_may_end_within_a_batch(subject: Subject) {
-    let at = [0, 1, WINDOW - 1, WINDOW, 2, WINDOW + 1, 3 * WINDOW];
+    let at = [0, 1, WINDOW - 1, WINDOW, WINDOW - 2, WINDOW + 1, 3 * WINDOW];
     let events = at.map(|at| occurrence("t", at)).to_vec();
     subject.store.keep(batch(events)).await.expect("an answer");
     assert_eq!(subject.bodies("a").await, ["t 1 "; 3]);
