@@ -119,7 +119,6 @@ impl Sender {
             let mut endpoint = self.find(copy, account, id)?.endpoint.clone();
             endpoint.secrets.rotate(secret.clone(), now, now.after(overlap))?;
             endpoint.updated_at = now.0;
-            self.directory.builder().check(&endpoint, copy.account(account))?;
             let answer = Answer::new(StatusCode::OK, &SecretAnswer::of(id, &endpoint.secrets, emitter));
             let change = Change {
                 records: vec![self.endpoint_record(&endpoint)],

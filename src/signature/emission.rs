@@ -228,6 +228,10 @@ impl Emission {
         if policy.secret.given && policy.secret.scope == SecretScope::Account {
             reader.fault(reader.place_of("secret"), "secret: an account's secret is made by us, leave source out");
         }
+        if policy.secret.view == SecretView::Never && !policy.secret.given {
+            let text = "secret: what we make and nobody sees is of no use, write source = \"given\" or another view";
+            reader.fault(reader.place_of("secret"), text);
+        }
         if policy.recreate && policy.exhausted != Exhausted::Disable {
             reader.fault(reader.place_of("reenable"), "reenable: it goes with exhausted = \"disable\"");
         }
@@ -381,6 +385,11 @@ mod tests {
             ("headers = { \"a b\" = \"x\" }", "t.toml:2:21: [sender.headers]: a b: \"a b\" is not a header's name"),
             ("headers = { X = \"{x}\" }", "t.toml:2:17: [sender.headers]: X: there is no {x}"),
             ("secret = { bytes = 8 }", "t.toml:2:20: [sender.secret]: bytes: 8 is not a whole number from 16 to 64"),
+            (
+                "secret = { view = \"never\" }",
+                "t.toml:2:10: [sender]: secret: what we make and nobody sees is of no use",
+            ),
+            ("authorization = []", "t.toml:2:17: [sender]: authorization: it lists nothing"),
             ("reenable = \"recreate\"", "t.toml:2:12: [sender]: reenable: it goes with exhausted = \"disable\""),
             ("ports = [0]", "t.toml:2:9: [sender]: ports: a list is not a list of ports from 1 to 65535"),
             ("authorization = [\"digest\"]", "t.toml:2:18: [sender]: authorization: \"digest\" is not known, write"),

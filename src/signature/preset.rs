@@ -199,7 +199,8 @@ fn load(file: &str, text: &str, faults: &Faults) -> Table {
         return document;
     };
     let Some((base, text)) = FILES.iter().find(|(slug, _)| *slug == base.value) else {
-        faults.add(base.place, "extends: no such preset");
+        let text = format!("extends: \"{}\" is not an embedded preset, `hookward providers` lists them", base.value);
+        faults.add(base.place, text);
         return document;
     };
     let mut base = load(&format!("presets/{base}.toml"), text, faults);

@@ -140,8 +140,13 @@ impl SecretPolicy {
 }
 
 fn read_authorization(reader: &Reader<'_>) -> Option<BTreeSet<AuthorizationKind>> {
+    let texts = reader.texts("authorization")?;
+    if texts.is_empty() {
+        let text = "authorization: it lists nothing, leave it out for every kind or write [\"bearer\"]";
+        reader.fault(reader.place_of("authorization"), text);
+    }
     let mut kinds = BTreeSet::new();
-    for text in reader.texts("authorization")? {
+    for text in texts {
         match crate::document::choose(text.value, &AuthorizationKind::WORDS) {
             Ok(kind) => drop(kinds.insert(kind)),
             Err(wrong) => reader.fault(text.place, format!("authorization: {wrong}")),
