@@ -218,6 +218,11 @@ impl Builder {
         let policy = &emitter.emission.policy;
         let guard = self.guard(policy);
         let url = check_url(&guard, settings)?;
+        let signs = !emitter.scheme.is_optional();
+        if signs && policy.secret.scope == SecretScope::Endpoint && endpoint.secrets.current().is_none() {
+            let text = "it has none to sign with, since its account had one for it: POST …/rotate-secret makes one";
+            return Err(Refusal::field("/secret", text));
+        }
         let exit = Exit { guard: Some(Arc::new(guard)), ..self.exit.clone() };
         let exit = match &settings.tls {
             Some(tls) => trusting(&exit, tls)?,

@@ -69,6 +69,30 @@ async fn a_webhook_keeps_its_own_secret_where_its_provider_comes_to_share_one() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_sign_waits_until_there_is_a_secret() {
+    let ((teller, line), receiver) = (start(""), Upstream::start().await);
+    let file = teller.folder().join("acme.toml");
+    std::fs::write(&file, format!("{ACME}secret = {{ scope = \"account\" }}\n")).expect("a file");
+    let teller = teller.restart(&line).await.expect("it starts");
+    let webhook = teller.register(&receiver.url(), json!({"provider": "acme"})).await;
+    std::fs::write(&file, ACME).expect("a file");
+    let teller = teller.restart(&line).await.expect("it starts");
+
+    teller.publish("order.paid", json!({"n": 1})).await;
+    teller.reach(id(&webhook), "pending", 1).await;
+    let path = format!("/webhooks/{}", id(&webhook));
+    let reason = teller.get(&path).await.json["webhook"]["status_reason"].clone();
+    assert_eq!(
+        reason,
+        "nothing can be delivered: secret: it has none to sign with, since its account had one for it: POST …/rotate-secret makes one"
+    );
+    teller.post(&format!("{path}/rotate-secret"), &json!({})).await.answers(200);
+    teller.reach(id(&webhook), "success", 1).await;
+    assert_eq!(teller.get(&path).await.json["webhook"]["status_reason"], json!(null));
+    assert_eq!(receiver.arrived().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_its_provider_no_longer_allows_can_be_switched_off() {
     let (teller, line) = start("");
     let input = json!({"provider": "acme", "headers": {"x-a": "1"}});
