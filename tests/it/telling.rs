@@ -2,6 +2,7 @@
 
 mod access;
 mod addresses;
+mod again;
 mod crashes;
 mod gateway;
 mod nodes;
