@@ -302,12 +302,7 @@ impl Sender {
     /// # Errors
     /// Whom to ask.
     pub fn check_enabled(&self, account: &str) -> Result<(), Refusal> {
-        if self.directory.read().account(account).settings.notifications_enabled != Some(false) {
-            return Ok(());
-        }
-        let detail =
-            format!("account \"{account}\" is not enabled for notifications: contact support to have it enabled");
-        Err(Refusal::new(Code::NotEnabled, detail))
+        self.directory.read().account(account).check_enabled(account)
     }
 
     /// Decides what holds for an account.

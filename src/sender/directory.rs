@@ -92,6 +92,18 @@ impl Account {
         self.secrets.get(provider).unwrap_or(&NONE)
     }
 
+    /// Refuses it, by the name that it has, what it is not enabled for.
+    ///
+    /// # Errors
+    /// Whom to ask.
+    pub fn check_enabled(&self, name: &str) -> Result<(), Refusal> {
+        if self.settings.notifications_enabled != Some(false) {
+            return Ok(());
+        }
+        let detail = format!("account \"{name}\" is not enabled for notifications: contact support to have it enabled");
+        Err(Refusal::new(Code::NotEnabled, detail))
+    }
+
     /// The group with this id or name.
     pub fn group(&self, name: &str) -> Option<&Arc<Group>> {
         self.groups.get(name).or_else(|| self.groups.values().find(|group| group.name == name))

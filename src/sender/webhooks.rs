@@ -140,6 +140,7 @@ impl Sender {
 
     /// Refuses one webhook more than an account may have.
     fn check_room(&self, known: &Account, account: &str) -> Result<(), Refusal> {
+        known.check_enabled(account)?;
         let most = known.settings.max_webhooks.unwrap_or(self.settings.max_webhooks);
         if known.endpoints.len() < most as usize {
             return Ok(());

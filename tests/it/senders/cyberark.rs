@@ -161,6 +161,22 @@ async fn a_webhook_of_another_provider_becomes_one_by_the_same_test() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connector_whose_account_was_switched_off_during_its_test_is_not_there() {
+    let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
+    receiver.plan([Act::Hold(200)]);
+    let input = connector(&receiver.url(), json!({}));
+    let switched_off = async {
+        receiver.wait_for(1).await;
+        teller.put("/account", &json!({"notifications_enabled": false})).await.answers(200);
+        receiver.release();
+    };
+    let (said, ()) = tokio::join!(teller.post("/webhooks", &input), switched_off);
+    said.refuses(403, "not_enabled");
+    teller.put("/account", &json!({})).await.answers(200);
+    check_that_nothing_is_there(&teller, "CYB-13").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_before_everything_else_is_right() {
     let (teller, receiver) = (Teller::start("").await, Upstream::start().await);
     for (wrong, pointer) in [
