@@ -11,11 +11,15 @@ fn main() -> io::Result<()> {
     files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
     // By slug: as paths, `a-b.toml` comes before `a.toml`.
     files.sort_by_key(|file| file.file_stem().map(ToOwned::to_owned));
-    let mut list = String::from("[\n");
+    let mut list = format!("static EMBEDDED: [Embedded; {}] = [\n", files.len());
     for file in &files {
         let slug = file.file_stem().expect("a file's name").to_string_lossy();
-        let _ = writeln!(list, "    ({slug:?}, include_str!({:?})),", file.display().to_string());
+        let text = fs::read_to_string(file)?;
+        // Names are found without reading a preset. A test holds this against the presets as they are read.
+        let aliases = text.lines().find_map(|line| line.strip_prefix("aliases = ")).unwrap_or("[]");
+        let _ =
+            writeln!(list, "    Embedded::new({slug:?}, &{aliases}, include_str!({:?})),", file.display().to_string());
     }
-    list.push(']');
+    list.push_str("];\n");
     fs::write(Path::new(&env::var_os("OUT_DIR").expect("cargo sets it")).join("presets.rs"), list)
 }

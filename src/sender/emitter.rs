@@ -1,6 +1,7 @@
 //! Which providers webhooks may have: the embedded presets that can send, and the operator's own.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::refusal::{Code, Refusal};
 use crate::document::nearest;
@@ -32,9 +33,14 @@ pub struct Emitters {
     own: Vec<Arc<Emitter>>,
 }
 
-/// Every embedded preset that can send.
-static EMBEDDED: LazyLock<Vec<Arc<Emitter>>> =
-    LazyLock::new(|| Preset::all().iter().filter_map(|preset| Emitter::of(preset).ok()).map(Arc::new).collect());
+/// The embedded presets by slug, each as an emitter once somebody asked for it; those that cannot send say why.
+static EMBEDDED: LazyLock<BTreeMap<&str, OnceLock<Result<Arc<Emitter>, String>>>> =
+    LazyLock::new(|| Preset::slugs().map(|slug| (slug, OnceLock::new())).collect());
+
+/// The embedded preset as an emitter.
+fn embedded(preset: &'static Preset) -> &'static Result<Arc<Emitter>, String> {
+    EMBEDDED[preset.slug.as_str()].get_or_init(|| Emitter::of(preset).map(Arc::new))
+}
 
 impl Emitters {
     /// Adds one of the operator's own.
@@ -60,7 +66,7 @@ impl Emitters {
 
     /// Every one of them: the embedded ones by name, then the operator's.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Emitter>> {
-        EMBEDDED.iter().chain(&self.own)
+        Preset::all().filter_map(|preset| embedded(preset).as_ref().ok()).chain(&self.own)
     }
 
     /// The one that a webhook names.
@@ -68,23 +74,25 @@ impl Emitters {
     /// # Errors
     /// If there is no such preset, or it only describes what others send.
     pub fn find(&self, provider: &str) -> Result<&Arc<Emitter>, Refusal> {
-        if let Some(emitter) = self.all().find(|emitter| emitter.is_called(provider)) {
+        if let Some(emitter) = self.own.iter().find(|emitter| emitter.is_called(provider)) {
             return Ok(emitter);
         }
         let own = self.own.iter().flat_map(|emitter| emitter.names());
-        let preset = match nearest(provider, own) {
-            Some(near) => Err(format!("\"{provider}\" is not a provider, did you mean \"{near}\"?")),
-            None => Preset::find(provider),
-        };
+        let preset = Preset::find(provider).map_err(|wrong| match nearest(provider, own) {
+            Some(near) => format!("\"{provider}\" is not a provider, did you mean \"{near}\"?"),
+            None => wrong,
+        });
         let preset = preset.map_err(|wrong| Refusal::field("/provider", wrong))?;
-        let why = preset.can_emit().err().unwrap_or_default();
-        let text = format!("\"{provider}\" cannot be sent: {why}");
-        Err(Refusal::field_as(Code::ProviderCannotSend, "/provider", text))
+        embedded(preset).as_ref().map_err(|why| {
+            let text = format!("\"{provider}\" cannot be sent: {why}");
+            Refusal::field_as(Code::ProviderCannotSend, "/provider", text)
+        })
     }
 
     /// The one of whoever names none.
     pub fn standard() -> &'static Arc<Emitter> {
-        EMBEDDED.iter().find(|emitter| emitter.slug == "standard-webhooks").expect("it is embedded")
+        let standard = Preset::find("standard-webhooks").expect("it is embedded");
+        embedded(standard).as_ref().expect("a test sends as every preset that can")
     }
 }
 

@@ -259,7 +259,7 @@ impl Refused<'_> {
 
     /// Presets under which the request would have been good.
     fn other_providers(&self) -> Option<Finding> {
-        let preset = Preset::all().iter().find(|preset| {
+        let preset = Preset::all().find(|preset| {
             preset.slug != self.provider
                 && preset.profile.scheme.alternatives() != self.scheme.alternatives()
                 && self.matches_as_it_is(&preset.profile.scheme)
@@ -271,7 +271,7 @@ impl Refused<'_> {
 
     /// Signature headers of other providers that the request has.
     fn other_headers(&self) -> Option<Finding> {
-        let mut known = Preset::all().iter().filter(|preset| preset.slug != self.provider).flat_map(|preset| {
+        let mut known = Preset::all().filter(|preset| preset.slug != self.provider).flat_map(|preset| {
             let headers =
                 preset.profile.scheme.alternatives().iter().flat_map(|alternative| alternative.signature_headers());
             headers.map(move |header| (preset, header))

@@ -1,6 +1,6 @@
 //! Presets: what each provider promises, as TOML data embedded in the binary.
 
-use std::sync::LazyLock;
+mod embedded;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
@@ -11,15 +11,7 @@ use super::profile::Profile;
 use super::request::{Head, PublicUrl};
 use super::{Message, Verifier};
 use crate::clock::UnixTime;
-use crate::document::{Fault, Faults, Reader, Table, nearest};
-
-/// Every file in `presets/`, by its slug.
-const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/presets.rs"));
-
-static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    let presets = FILES.iter().map(|(slug, text)| Preset::read(slug, text));
-    presets.collect::<Result<_, _>>().unwrap_or_else(|wrong| panic!("an embedded preset is broken: {wrong}"))
-});
+use crate::document::{Fault, Faults, Reader, Table};
 
 /// A provider as its preset describes it.
 #[derive(Debug, Clone)]
@@ -79,26 +71,6 @@ impl Confidence {
 }
 
 impl Preset {
-    /// Every preset, by slug.
-    pub fn all() -> &'static [Self] {
-        &PRESETS
-    }
-
-    /// The preset with this slug or alias.
-    ///
-    /// # Errors
-    /// A fragment that names the nearest one, or where they are listed.
-    pub fn find(name: &str) -> Result<&'static Self, String> {
-        let names = |preset: &'static Self| preset.aliases.iter().chain([&preset.slug]);
-        if let Some(preset) = PRESETS.iter().find(|preset| names(preset).any(|known| known == name)) {
-            return Ok(preset);
-        }
-        Err(match nearest(name, PRESETS.iter().flat_map(names).map(String::as_str)) {
-            Some(near) => format!("\"{name}\" is not a provider, did you mean \"{near}\"?"),
-            None => format!("\"{name}\" is not a provider, `hookward providers` lists them"),
-        })
-    }
-
     /// Whether our own events can be sent by it: a body is rendered once and is the same on each attempt, and all that
     /// an endpoint has to sign with is a secret.
     ///
@@ -198,7 +170,7 @@ fn load(file: &str, text: &str, faults: &Faults) -> Table {
     let Some(base) = Reader::new(&document, "", faults).text("extends") else {
         return document;
     };
-    let Some((base, text)) = FILES.iter().find(|(slug, _)| *slug == base.value) else {
+    let Some((base, text)) = embedded::file(base.value) else {
         let text = format!("extends: \"{}\" is not an embedded preset, `hookward providers` lists them", base.value);
         faults.add(base.place, text);
         return document;
@@ -214,32 +186,6 @@ mod tests {
     use super::*;
     use crate::rejection::Rejection;
     use crate::signature::emission::{AttemptFacts, TimestampPolicy};
-
-    #[test]
-    fn every_file_is_embedded_and_sound() {
-        let mut slugs: Vec<String> = std::fs::read_dir("presets")
-            .expect("the presets")
-            .map(|entry| entry.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned())
-            .collect();
-        slugs.sort();
-        let embedded: Vec<&str> = Preset::all().iter().map(|preset| preset.slug.as_str()).collect();
-        assert_eq!(embedded, slugs);
-    }
-
-    #[test]
-    fn names_are_found_by_slug_and_alias_and_told_apart() {
-        assert_eq!(Preset::find("standardwebhooks").map(|preset| preset.slug.as_str()), Ok("standard-webhooks"));
-        assert_eq!(
-            Preset::find("strip").err().as_deref(),
-            Some("\"strip\" is not a provider, did you mean \"stripe\"?")
-        );
-        let mut names: Vec<&String> =
-            Preset::all().iter().flat_map(|preset| preset.aliases.iter().chain([&preset.slug])).collect();
-        let count = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), count, "two presets share a name");
-    }
 
     #[test]
     fn the_span_of_a_schedule_is_the_sum_of_its_waits_within_its_window() {
@@ -278,7 +224,7 @@ mod tests {
                 "its own scheme refuses a sample: signature is missing: no header x-gcs-keyid, which names the key",
             ),
         ];
-        let found = Preset::all().iter().filter_map(|preset| Some((preset.slug.as_str(), preset.can_emit().err()?)));
+        let found = Preset::all().filter_map(|preset| Some((preset.slug.as_str(), preset.can_emit().err()?)));
         let found: Vec<(&str, String)> = found.collect();
         assert_eq!(found.iter().map(|(slug, why)| (*slug, why.as_str())).collect::<Vec<_>>(), mute);
     }
@@ -312,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_a_preset_emits_its_own_scheme_accepts_at_every_attempt() {
-        for preset in Preset::all().iter().filter(|preset| preset.can_emit().is_ok()) {
+        for preset in Preset::all().filter(|preset| preset.can_emit().is_ok()) {
             let emission = &preset.profile.emission;
             for number in [1, 2, 8] {
                 let now = UnixTime(1_760_000_000 + i64::from(number) * 3600);

@@ -71,7 +71,7 @@ struct Case {
 
 impl Case {
     fn all() -> impl Iterator<Item = Self> {
-        Preset::all().iter().map(Self::new)
+        Preset::all().map(Self::new)
     }
 
     fn named(slug: &str) -> Self {
