@@ -148,6 +148,8 @@ enum ProvidersCommand {
         /// Its slug, another of its names, or a TOML file with a preset of your own
         slug: String,
     },
+    /// All that is known of all of them, as Markdown: docs/providers.md
+    Page,
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +172,7 @@ pub fn run() -> ExitCode {
         Command::Sign(args) => sign::sign(&args),
         Command::Send(args) => sign::send(&args),
         Command::Providers { command: None | Some(ProvidersCommand::List) } => providers::list(),
+        Command::Providers { command: Some(ProvidersCommand::Page) } => providers::page(),
         Command::Providers { command: Some(ProvidersCommand::Show { slug }) } => providers::show(&slug),
         Command::Config { command: ConfigCommand::Effective { file } } => effective::run(file.config),
         Command::Events { command } => events::run(command),

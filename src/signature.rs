@@ -308,6 +308,11 @@ impl Alternative {
         }
     }
 
+    /// True where the signature is a token, which says itself until when it is good.
+    pub fn is_token(&self) -> bool {
+        matches!(self.mechanism, Mechanism::Token(_))
+    }
+
     /// By what computation it comes about, in words.
     pub fn computation(&self) -> String {
         match &self.mechanism {

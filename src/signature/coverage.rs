@@ -16,7 +16,7 @@ pub struct Coverage {
 }
 
 /// How much of a body a signature covers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BodyCoverage {
     /// Nothing, or not all of it.
     #[default]

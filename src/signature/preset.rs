@@ -1,6 +1,7 @@
 //! Presets: what each provider promises, as TOML data embedded in the binary.
 
 mod embedded;
+mod left_out;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
@@ -12,6 +13,8 @@ use super::request::{Head, PublicUrl};
 use super::{Message, Verifier};
 use crate::clock::UnixTime;
 use crate::document::{Fault, Faults, Reader, Table};
+
+pub use left_out::LeftOut;
 
 /// A provider as its preset describes it.
 #[derive(Debug, Clone)]
@@ -43,15 +46,15 @@ pub struct Preset {
 /// Where a preset's facts come from, the surest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confidence {
-    /// Requests that the provider's own library signed or confirmed pass.
+    /// Requests that a library for the provider, its own or another's, signed or confirmed pass.
     Sdk,
-    /// The provider's documentation, with an example or sample code that comes out.
+    /// The provider's documentation.
     VendorDoc,
     /// Somebody else's code for it.
     Code,
     /// The description that this product was built from, with sample code or a vector that comes out.
     Seed,
-    /// The description leaves bytes open; this is one reading of it.
+    /// The description leaves something open; this is one reading of it.
     Unverified,
 }
 
@@ -63,6 +66,24 @@ impl Confidence {
         ("seed", Self::Seed),
         ("unverified", Self::Unverified),
     ];
+
+    /// All of them, the surest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::WORDS.iter().map(|(_, confidence)| *confidence)
+    }
+
+    /// What it says of a preset, a sentence without its full stop.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Sdk => "requests that a library for the provider, its own or another's, signed or confirmed pass",
+            Self::VendorDoc => "written from the provider's documentation",
+            Self::Code => "written from somebody else's code for it",
+            Self::Seed => {
+                "written from the description that this product answers to, whose vector or sample code comes out"
+            }
+            Self::Unverified => "the description leaves something open; this is one reading of it",
+        }
+    }
 
     /// The word of the preset language.
     pub fn as_str(self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::Preset;
+use super::{LeftOut, Preset};
 use crate::document::nearest;
 
 include!(concat!(env!("OUT_DIR"), "/presets.rs"));
@@ -46,6 +46,11 @@ impl Preset {
         EMBEDDED.iter().map(|embedded| embedded.slug)
     }
 
+    /// True if there is one with this slug or alias.
+    pub fn has(name: &str) -> bool {
+        EMBEDDED.iter().any(|embedded| embedded.names().any(|known| known == name))
+    }
+
     /// The preset with this slug or alias.
     ///
     /// # Errors
@@ -53,6 +58,10 @@ impl Preset {
     pub fn find(name: &str) -> Result<&'static Self, String> {
         if let Some(embedded) = EMBEDDED.iter().find(|embedded| embedded.names().any(|known| known == name)) {
             return Ok(embedded.preset());
+        }
+        if let Some(left_out) = LeftOut::find(name) {
+            let text = "if you know how it signs, a file of your own describes it, docs/own-provider.md";
+            return Err(format!("\"{name}\" has no preset: {}; {text}", left_out.why));
         }
         Err(match nearest(name, EMBEDDED.iter().flat_map(Embedded::names)) {
             Some(near) => format!("\"{name}\" is not a provider, did you mean \"{near}\"?"),

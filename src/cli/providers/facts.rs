@@ -1,0 +1,71 @@
+//! What is known of a provider, a label and a text each.
+
+use crate::quantity::format_duration;
+use crate::signature::coverage::BodyCoverage;
+use crate::signature::preset::Preset;
+use crate::signature::timestamp::TimestampScheme;
+use crate::signature::{Alternative, Scheme};
+
+/// Where the description is from, and how sure it is.
+pub fn origin(preset: &Preset) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    // A file of the operator's own need not say where it is from.
+    if !preset.docs.is_empty() {
+        facts.push(("described in", preset.docs.clone()));
+    }
+    if !preset.read.is_empty() {
+        facts.push(("read", format!("{}, confidence: {}", preset.read, preset.confidence.as_str())));
+    }
+    facts.extend(preset.confirmed_by.iter().map(|by| ("confirmed by", by.clone())));
+    facts
+}
+
+/// How its messages are signed and told apart.
+pub fn signing(preset: &Preset) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let profile = &preset.profile;
+    for alternative in profile.scheme.alternatives() {
+        let name = alternative.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        facts.push(("signature", format!("{} in {alternative}{name}", alternative.computation())));
+        facts.extend(alternative.signed_content().map(|signed| ("signs", signed)));
+        facts.push(("body", body(alternative).into()));
+        facts.extend(alternative.timestamp().map(|timestamp| ("timestamp", time(alternative, timestamp))));
+        for place in alternative.ids() {
+            let covered = alternative.covers_id_at(place);
+            let signed = if covered { "signed" } else { "not signed, counts with the body's digest" };
+            facts.push(("event id", format!("{place}, {signed}")));
+        }
+    }
+    if has_no_id(&profile.scheme) {
+        facts.push(("event id", "none, equal bodies are one event".into()));
+    }
+    facts.push(("remembered", format_duration(profile.dedup.ttl)));
+    facts
+}
+
+/// The addresses that it publishes.
+pub fn addresses(preset: &Preset) -> Vec<(&'static str, String)> {
+    let networks = preset.profile.addresses.iter().enumerate();
+    networks.map(|(index, net)| (if index == 0 { "addresses" } else { "" }, net.to_string())).collect()
+}
+
+/// True where no message has an id of its own.
+pub fn has_no_id(scheme: &Scheme) -> bool {
+    scheme.alternatives().iter().all(|alternative| alternative.ids().is_empty())
+}
+
+fn body(alternative: &Alternative) -> &'static str {
+    match alternative.coverage().body {
+        BodyCoverage::Bytes => "signed, every byte",
+        BodyCoverage::Meaning => "signed, but for how it is written",
+        BodyCoverage::Partial => "NOT SIGNED, or not all of it",
+    }
+}
+
+fn time(alternative: &Alternative, timestamp: &TimestampScheme) -> String {
+    let place = timestamp.place.as_ref().map_or("the signature's value".to_owned(), ToString::to_string);
+    let signed = if alternative.coverage().timestamp { "signed" } else { "not signed" };
+    let tolerance =
+        timestamp.tolerance.past.map_or("any age".to_owned(), |past| format!("tolerance {}", format_duration(past)));
+    format!("in {place}, {signed}, {tolerance}")
+}
