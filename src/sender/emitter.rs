@@ -34,11 +34,14 @@ pub struct Emitters {
 }
 
 /// The embedded presets by slug, each as an emitter once somebody asked for it; those that cannot send say why.
-static EMBEDDED: LazyLock<BTreeMap<&str, OnceLock<Result<Arc<Emitter>, String>>>> =
+static EMBEDDED: LazyLock<BTreeMap<&str, OnceLock<Made>>> =
     LazyLock::new(|| Preset::slugs().map(|slug| (slug, OnceLock::new())).collect());
 
+/// An emitter, or why there is none.
+type Made = Result<Arc<Emitter>, String>;
+
 /// The embedded preset as an emitter.
-fn embedded(preset: &'static Preset) -> &'static Result<Arc<Emitter>, String> {
+fn embedded(preset: &'static Preset) -> &'static Made {
     EMBEDDED[preset.slug.as_str()].get_or_init(|| Emitter::of(preset).map(Arc::new))
 }
 
