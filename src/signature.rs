@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod emission;
 pub mod encoding;
 pub mod event_id;
+pub mod event_type;
 pub mod explain;
 mod fields;
 mod form;
@@ -108,6 +109,8 @@ pub struct Alternative {
     optional: bool,
     timestamp: Option<TimestampScheme>,
     ids: Vec<IdPlace>,
+    /// Where the event's type stands, in the order in which the places are tried.
+    types: Vec<Place>,
     /// Headers that only its siblings read: beside this one they would make two messages of one.
     foreign: Vec<HeaderName>,
     coverage: Coverage,
@@ -124,6 +127,8 @@ enum SignaturePlace {
     At(Place),
     /// It is the whole body.
     Body,
+    /// There is none.
+    Nowhere,
 }
 
 /// How a signature comes about.
@@ -135,6 +140,8 @@ enum Mechanism {
     Token(TokenScheme),
     /// What no data describes.
     Bespoke(Routine),
+    /// The provider signs nothing: what vouches for its messages is the source's affair.
+    Nothing,
 }
 
 /// What keys the computation.
@@ -209,6 +216,11 @@ impl Scheme {
     /// signature.
     pub fn is_optional(&self) -> bool {
         self.alternatives.iter().all(|alternative| alternative.optional)
+    }
+
+    /// True where the provider signs nothing at all, so that there is no secret either.
+    pub fn signs_nothing(&self) -> bool {
+        self.alternatives.iter().all(|alternative| matches!(alternative.mechanism, Mechanism::Nothing))
     }
 
     /// True where the keys are fetched, so that no secret need be configured.
@@ -305,6 +317,7 @@ impl Alternative {
             SignaturePlace::Numbered(name) => format!("{name}1, {name}2 …"),
             SignaturePlace::At(place) => place.to_string(),
             SignaturePlace::Body => "the whole body".into(),
+            SignaturePlace::Nowhere => "none".into(),
         }
     }
 
@@ -323,6 +336,7 @@ impl Alternative {
                 format!("JWT, {}", words.join(" or "))
             }
             Mechanism::Bespoke(routine) => routine.as_str().into(),
+            Mechanism::Nothing => "none".into(),
         }
     }
 
@@ -368,7 +382,7 @@ impl Alternative {
     fn tag_len(&self) -> Option<usize> {
         match &self.mechanism {
             Mechanism::Pieces { algorithm, .. } => algorithm.tag_len(),
-            Mechanism::Token(_) | Mechanism::Bespoke(_) => None,
+            Mechanism::Token(_) | Mechanism::Bespoke(_) | Mechanism::Nothing => None,
         }
     }
 
@@ -408,6 +422,7 @@ impl Alternative {
                 let text = text.map_err(|_| Rejection::SignatureMalformed("the body is no text".into()))?;
                 texts.push(Cow::Borrowed(text.trim_ascii()));
             }
+            SignaturePlace::Nowhere => {}
         }
         texts.retain(|text| !text.is_empty());
         if texts.is_empty() {
@@ -421,7 +436,7 @@ impl Alternative {
         match &self.place {
             SignaturePlace::Headers(_) | SignaturePlace::Numbered(_) => true,
             SignaturePlace::At(place) => place.is_in_head(),
-            SignaturePlace::Body => false,
+            SignaturePlace::Body | SignaturePlace::Nowhere => false,
         }
     }
 

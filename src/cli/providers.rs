@@ -48,9 +48,8 @@ pub fn page() -> u8 {
 /// What there is to say of one, whose configured name is `named`.
 fn describe(preset: &Preset, named: &str) -> String {
     let mut text = format!("{} ({})\n\n", preset.name, preset.slug);
-    let secret = ("secret", preset.secret_hint.clone());
-    let facts = facts::origin(preset).into_iter().chain([secret]);
-    let facts = facts.chain(facts::signing(preset)).chain(facts::addresses(preset)).chain(sending::describe(preset));
+    let facts = facts::origin(preset).into_iter().chain([facts::secret(preset)]).chain(facts::signing(preset));
+    let facts = facts.chain(facts::addresses(preset)).chain(sending::describe(preset));
     for (label, value) in facts {
         let _ = writeln!(text, "  {label:<14} {value}");
     }

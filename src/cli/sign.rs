@@ -134,7 +134,7 @@ struct Prepared {
 impl MessageArgs {
     fn sign(&self, url: &str) -> Result<Prepared, String> {
         let chosen = self.secrets.read(&self.provider)?;
-        if chosen.secrets.is_empty() {
+        if chosen.secrets.is_empty() && !chosen.preset.profile.scheme.signs_nothing() {
             return Err("there is no secret to sign with, give one by --secret-env or --secret-file".into());
         }
         let body = read_body(&self.body)?;

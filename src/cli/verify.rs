@@ -66,6 +66,9 @@ pub fn run(args: &VerifyArgs) -> u8 {
 fn judge(args: &VerifyArgs) -> Result<(String, bool), String> {
     let chosen = args.secrets.read(args.provider.as_deref().unwrap_or_default())?;
     let scheme = &chosen.preset.profile.scheme;
+    if scheme.signs_nothing() {
+        return Err(format!("{} signs nothing, so there is nothing to verify", chosen.preset.name));
+    }
     if chosen.secrets.is_empty() {
         let way_out = if scheme.has_remote_keys() {
             "give the document with the keys by --secret-file, nothing is fetched here"
@@ -115,7 +118,10 @@ impl Report<'_> {
                     format!("{} ({})", id.text, if id.signed { "signed" } else { "not signed" })
                 });
                 let key = self.verifier.key_names().nth(authentic.key).unwrap_or_default();
-                writeln!(text, "accepted: signed with {key}, event id {id}")?;
+                let scheme = self.verifier.scheme();
+                let kind = scheme.event_type(Some(authentic.alternative), self.head, self.body);
+                let kind = kind.map(|kind| format!(", type {kind}")).unwrap_or_default();
+                writeln!(text, "accepted: signed with {key}, event id {id}{kind}")?;
                 if args.explain && authentic.key > 0 {
                     let first = self.verifier.key_names().next().unwrap_or_default();
                     writeln!(

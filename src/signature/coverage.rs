@@ -13,6 +13,8 @@ pub struct Coverage {
     pub timestamp: bool,
     /// By the places of event ids, in their order.
     ids: Vec<bool>,
+    /// By the places of event types, in their order.
+    types: Vec<bool>,
 }
 
 /// How much of a body a signature covers.
@@ -38,12 +40,18 @@ impl Coverage {
                 .is_some_and(|place| alternative.covers_place(place))
             || matches!(alternative.mechanism, Mechanism::Bespoke(routine) if routine.covers_timestamp());
         let ids = alternative.ids.iter().map(|place| alternative.covers_id(place)).collect();
-        Self { body: alternative.body_coverage(), timestamp, ids }
+        let types = alternative.types.iter().map(|place| alternative.covers_place(place)).collect();
+        Self { body: alternative.body_coverage(), timestamp, ids, types }
     }
 
     /// True if the id at the place with this index is covered.
     pub fn of_id(&self, index: usize) -> bool {
         self.ids.get(index).copied().unwrap_or(false)
+    }
+
+    /// True if the type at the place with this index is covered.
+    pub fn of_type(&self, index: usize) -> bool {
+        self.types.get(index).copied().unwrap_or(false)
     }
 }
 
@@ -66,6 +74,7 @@ impl Alternative {
                 Mechanism::Pieces { key, .. } => *key == KeyRole::Body,
                 Mechanism::Token(scheme) => scheme.detached,
                 Mechanism::Bespoke(routine) => routine.covers_body(),
+                Mechanism::Nothing => false,
             };
         if bytes {
             return BodyCoverage::Bytes;

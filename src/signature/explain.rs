@@ -139,7 +139,7 @@ impl Verifier {
                 let timestamp = alternative.read_timestamp(&context).map_err(said)?;
                 explanation.timestamp = timestamp.map(|(text, time)| (text.into_owned(), time));
             }
-            Mechanism::Bespoke(_) => {
+            Mechanism::Bespoke(_) | Mechanism::Nothing => {
                 let timestamp = alternative.read_timestamp(&context).map_err(said)?;
                 explanation.timestamp = timestamp.map(|(text, time)| (text.into_owned(), time));
             }

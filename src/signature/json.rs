@@ -74,6 +74,11 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The same for a string, a number or a boolean. `None` for anything that has parts.
+pub fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
+    if value.get().starts_with(['{', '[']) { None } else { text(value) }
+}
+
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

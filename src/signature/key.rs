@@ -171,6 +171,7 @@ impl Keyed {
             Mechanism::Bespoke(routine) => {
                 routine.keyed(&alternative.secret, secret, public).unwrap_or_else(Self::Unusable)
             }
+            Mechanism::Nothing => Self::Unusable("has nothing to verify: this provider signs nothing"),
         }
     }
 }
@@ -182,6 +183,7 @@ impl Alternative {
             Mechanism::Pieces { algorithm, .. } => algorithm.is_asymmetric(),
             Mechanism::Token(scheme) => scheme.algorithms.iter().any(|algorithm| algorithm.0.is_asymmetric()),
             Mechanism::Bespoke(routine) => routine.wants_public_key(),
+            Mechanism::Nothing => false,
         }
     }
 }

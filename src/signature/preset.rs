@@ -99,6 +99,9 @@ impl Preset {
     /// Why not, as a fragment.
     pub fn can_emit(&self) -> Result<(), String> {
         let Profile { scheme, emission, methods, .. } = &self.profile;
+        if scheme.signs_nothing() {
+            return Err("it signs nothing".into());
+        }
         if scheme.has_public_keys() {
             return Err("it is signed with a private key".into());
         }

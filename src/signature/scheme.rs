@@ -17,12 +17,13 @@ use super::token::TokenScheme;
 use super::value::ValueSyntax;
 use super::{
     Alternative, BodyCoverage, Choice, Coverage, Document, Encoding, KeyRole, Mechanism, Routine, Scheme, SecretForm,
+    SignaturePlace,
 };
 use crate::document::{Faults, Node, Reader, Table, Value};
 use crate::quantity::parse_duration;
 use keys::{read_key_id, read_remote, read_token};
 use pieces::read_pieces;
-use places::{read_ids, read_place, read_signature_place, read_whole_place};
+use places::{EventPlaces, read_event, read_place, read_signature_place, read_whole_place};
 
 pub(super) use places::header_name;
 
@@ -108,6 +109,11 @@ impl AlgorithmWord {
 impl Alternative {
     fn read(parts: &Table, name: Option<String>, faults: &Faults) -> Option<Self> {
         let document = Reader::new(parts, "", faults);
+        if let Some(Value { node: Node::Text(word), .. }) = document.value("signature")
+            && word == "none"
+        {
+            return Self::read_unsigned(&document, name);
+        }
         let Some(signature) = document.table("signature") else {
             document.missing("signature", "[signature] header = \"X-Signature\"");
             return None;
@@ -153,7 +159,7 @@ impl Alternative {
             }
             AlgorithmWord::Bespoke(routine) => Some(Mechanism::Bespoke(routine)),
         });
-        let ids = document.table("event").map(read_ids).unwrap_or_default();
+        let EventPlaces { ids, types } = document.table("event").map(read_event).unwrap_or_default();
         let (Some(mechanism), Some(place), Some(value)) = (mechanism, place, value) else {
             signature.finish();
             return None;
@@ -198,6 +204,7 @@ impl Alternative {
             optional,
             timestamp,
             ids,
+            types,
             foreign: Vec::new(),
             coverage: Coverage::default(),
         };
@@ -205,6 +212,37 @@ impl Alternative {
         alternative.check(&signature, checks);
         signature.finish();
         (faults.count() == before).then_some(alternative)
+    }
+
+    /// `signature = "none"`: the provider signs nothing, and its messages are told from others all the same.
+    fn read_unsigned(document: &Reader<'_>, name: Option<String>) -> Option<Self> {
+        let before = document.faults().count();
+        if document.has("timestamp") {
+            let text = "timestamp: where nothing is signed, whoever sends a message writes its time, leave it out";
+            document.fault(document.place_of("timestamp"), text);
+        }
+        let EventPlaces { ids, types } = document.table("event").map(read_event).unwrap_or_default();
+        let value = ValueSyntax::parse(&["{signature}"], None).ok()?;
+        (document.faults().count() == before).then(|| Self {
+            name,
+            when: Vec::new(),
+            place: SignaturePlace::Nowhere,
+            value,
+            encoding: Encoding::Text,
+            mechanism: Mechanism::Nothing,
+            secret: SecretForm::Utf8,
+            key_id: None,
+            requires: Vec::new(),
+            document: Document::Body,
+            for_each: None,
+            remote: None,
+            optional: true,
+            timestamp: None,
+            ids,
+            types,
+            foreign: Vec::new(),
+            coverage: Coverage::default(),
+        })
     }
 
     /// What each part says must hold together.

@@ -245,6 +245,7 @@ impl<'a> Draft<'a> {
                     self.headers = headers;
                     text
                 }
+                Mechanism::Nothing => return Err("it signs nothing, so it has no secret".into()),
             });
         }
         Ok(texts)
@@ -349,6 +350,7 @@ impl<'a> Draft<'a> {
                 self.body = write(texts).into_bytes().into();
                 Ok(())
             }
+            SignaturePlace::Nowhere => Ok(()),
         }
     }
 

@@ -71,10 +71,10 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn each_example_of_the_page_signs_and_verifies() {
     let examples = examples();
-    assert_eq!(examples.len(), 17);
+    assert_eq!(examples.len(), 18);
     let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let (private, public) = (pair.serialize_pem(), pair.public_key_pem());
-    for (heading, text) in examples {
+    for (heading, text) in examples.into_iter().filter(|(_, text)| !text.contains("signature = \"none\"")) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("acme.toml");
         std::fs::write(&file, &text).expect("a file");
@@ -103,6 +103,30 @@ fn each_example_of_the_page_signs_and_verifies() {
         let other = KeyPair::generate_for(&PKCS_ED25519).expect("a key").public_key_pem();
         let other = if text.contains("ed25519") { other.as_str() } else { "another-secret-of-16-bytes" };
         assert!(!verify(file, other, &request).0, "{heading}");
+    }
+}
+
+#[test]
+fn the_example_that_signs_nothing_is_sent_as_it_is_and_never_verified() {
+    let (_, text) = examples().into_iter().find(|(heading, _)| heading == "Nothing at all").expect("the example");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, body) = (folder.path().join("acme.toml"), folder.path().join("body"));
+    std::fs::write(&file, text).expect("a file");
+    std::fs::write(&body, JSON).expect("a file");
+    let (file, body) = (file.to_str().expect("a path"), body.to_str().expect("a path"));
+    let arguments = ["sign", "--provider", file, "--body", body];
+    let output = run(&arguments, "", b"");
+    let request = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && request.ends_with(JSON), "{request}");
+    let secret = [&arguments[..], &["--secret-env", "ACME_SECRET"]].concat();
+    let output = run(&secret, SECRET, b"");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("it signs nothing"), "{output:?}");
+    let (good, said) = verify(file, SECRET, request.as_bytes());
+    assert!(!good && said.contains("signs nothing, so there is nothing to verify"), "{said}");
+    let shown = run(&["providers", "show", file], "", b"");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for line in ["signature      none: a source needs url_token", "event type     header x-acme-event, not signed"] {
+        assert!(shown.contains(line), "{shown}");
     }
 }
 

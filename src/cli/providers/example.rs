@@ -9,12 +9,19 @@ fn variable(preset: &Preset) -> String {
     format!("{}_SECRET", preset.slug.to_uppercase().replace('-', "_"))
 }
 
+/// The variable that an example keeps the last part of the URL in.
+fn token_variable(preset: &Preset) -> String {
+    format!("{}_URL_TOKEN", preset.slug.to_uppercase().replace('-', "_"))
+}
+
 /// A source, as TOML. `named` is how the configuration calls the provider.
 pub fn source(preset: &Preset, named: &str) -> String {
     let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
     let allow = if preset.profile.addresses.is_empty() { "any" } else { "provider" };
     let mut text = format!("[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{named}\"\n");
-    if !scheme.has_remote_keys() {
+    if scheme.signs_nothing() {
+        let _ = writeln!(text, "url_token = {{ env = \"{}\" }}", token_variable(preset));
+    } else if !scheme.has_remote_keys() {
         let _ = writeln!(text, "secrets = [{{ env = \"{}\" }}]", variable(preset));
     }
     let params: Vec<String> = scheme.params().iter().map(|(name, _)| format!("{name} = \"…\"")).collect();
@@ -43,18 +50,22 @@ pub fn request(preset: &Preset, named: &str) -> Result<String, &'static str> {
     }
     let secret = if scheme.has_public_keys() {
         // The public key is configured; a private one signs.
-        "--secret-file private-key.pem".to_owned()
+        " --secret-file private-key.pem".to_owned()
+    } else if scheme.signs_nothing() {
+        String::new()
     } else {
-        format!("--secret-env {}", variable(preset))
+        format!(" --secret-env {}", variable(preset))
     };
     let params: String = scheme.params().iter().map(|(name, _)| format!(" --param {name}=…")).collect();
     let url = if scheme.signs_url() {
         format!("https://hooks.example.com/in/{slug}")
+    } else if scheme.signs_nothing() {
+        format!("\"http://127.0.0.1:8080/in/{slug}/${}\"", token_variable(preset))
     } else {
         format!("http://127.0.0.1:8080/in/{slug}")
     };
     let body = if scheme.has_form() { "form.txt" } else { "event.json" };
-    let sign = format!("hookward sign --provider {named} {secret}{params} --body {body}");
+    let sign = format!("hookward sign --provider {named}{secret}{params} --body {body}");
     let mut text = format!("{sign} \\\n    --url {url} --format curl");
     // What is signed is the public URL; it is this machine that is asked.
     text.push_str(if scheme.signs_url() {

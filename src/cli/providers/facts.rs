@@ -20,20 +20,36 @@ pub fn origin(preset: &Preset) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// Where the operator finds the secret; where nothing is signed, where the webhook is set up.
+pub fn secret(preset: &Preset) -> (&'static str, String) {
+    let label = if preset.profile.scheme.signs_nothing() { "set up in" } else { "secret" };
+    (label, preset.secret_hint.clone())
+}
+
 /// How its messages are signed and told apart.
 pub fn signing(preset: &Preset) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let profile = &preset.profile;
+    let signs = !profile.scheme.signs_nothing();
+    if !signs {
+        facts.push(("signature", "none: a source needs url_token, authorization or a list of addresses".into()));
+    }
     for alternative in profile.scheme.alternatives() {
-        let name = alternative.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-        facts.push(("signature", format!("{} in {alternative}{name}", alternative.computation())));
-        facts.extend(alternative.signed_content().map(|signed| ("signs", signed)));
-        facts.push(("body", body(alternative).into()));
+        if signs {
+            let name = alternative.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+            facts.push(("signature", format!("{} in {alternative}{name}", alternative.computation())));
+            facts.extend(alternative.signed_content().map(|signed| ("signs", signed)));
+            facts.push(("body", body(alternative).into()));
+        }
         facts.extend(alternative.timestamp().map(|timestamp| ("timestamp", time(alternative, timestamp))));
         for place in alternative.ids() {
             let covered = alternative.covers_id_at(place);
             let signed = if covered { "signed" } else { "not signed, counts with the body's digest" };
             facts.push(("event id", format!("{place}, {signed}")));
+        }
+        for place in alternative.types() {
+            let signed = if alternative.covers_type_at(place) { "signed" } else { "not signed" };
+            facts.push(("event type", format!("{place}, {signed}")));
         }
     }
     if has_no_id(&profile.scheme) {

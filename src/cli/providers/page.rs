@@ -53,13 +53,16 @@ fn row(text: &mut String, preset: &Preset) {
         Some(place) if first.covers_id_at(place) => place.to_string(),
         Some(place) => format!("{place}, not signed"),
     };
+    let signature = if profile.scheme.signs_nothing() {
+        "none".to_owned()
+    } else {
+        format!("{} in {}", first.computation(), plain(&first.signature_place()))
+    };
     let _ = writeln!(
         text,
-        "| [{}](#{}) | {} in {} | {time} | {} | {} | {} |",
+        "| [{}](#{}) | {signature} | {time} | {} | {} | {} |",
         plain(&preset.name),
         preset.slug,
-        first.computation(),
-        plain(&first.signature_place()),
         plain(&id),
         if profile.addresses.is_empty() { "" } else { "published" },
         preset.confidence.as_str(),
@@ -68,7 +71,8 @@ fn row(text: &mut String, preset: &Preset) {
 
 fn section(text: &mut String, preset: &Preset) {
     let _ = writeln!(text, "\n## {}\n\n{}\n", preset.slug, plain(&preset.name));
-    let secret = ("secret", plain(&preset.secret_hint));
+    let (label, hint) = facts::secret(preset);
+    let secret = (label, plain(&hint));
     let signing = facts::signing(preset).into_iter().map(|(label, value)| match label {
         "signs" => (label, code(&value)),
         _ => (label, plain(&value)),
@@ -95,6 +99,9 @@ fn section(text: &mut String, preset: &Preset) {
 fn not_covered(preset: &Preset) -> Vec<&'static str> {
     let alternatives = preset.profile.scheme.alternatives();
     let mut gaps = Vec::new();
+    if preset.profile.scheme.signs_nothing() {
+        return vec!["anything: the provider signs nothing"];
+    }
     if alternatives.iter().any(|alternative| alternative.computation() == "the secret itself") {
         gaps.push("anything: whoever sees one request can make others");
     } else {

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use crate::document::{Node, Reader, Value};
+use crate::document::{Node, Reader, Table, Value};
 use crate::signature::SignaturePlace;
 use crate::signature::event_id::IdPlace;
 use crate::signature::json::Pointer;
@@ -51,34 +51,49 @@ pub fn read_signature_place(signature: &Reader<'_>) -> Option<SignaturePlace> {
     place
 }
 
-/// `id` is one place or a list of places: `{ header = "…" }`, `{ json = "/…" }`, `"timestamp"`.
-pub fn read_ids(event: Reader<'_>) -> Vec<IdPlace> {
-    let read_one = |value: &Value| -> Option<IdPlace> {
-        match &value.node {
-            Node::Text(word) if word == "timestamp" => Some(IdPlace::Timestamp),
-            Node::Table(table) => {
-                let reader = event.inner("id", table);
-                let place = read_whole_place(&reader);
-                reader.finish();
-                place.map(IdPlace::At)
-            }
-            _ => {
-                event.wrong_kind(
-                    "id",
-                    value,
-                    "a place, write { header = \"X-Id\" }, { json = \"/id\" } or \"timestamp\"",
-                );
-                None
-            }
+/// Where an event says which one it is, and of what type.
+#[derive(Default)]
+pub struct EventPlaces {
+    pub ids: Vec<IdPlace>,
+    pub types: Vec<Place>,
+}
+
+/// `id` and `type` are one place each or a list of places: `{ header = "…" }`, `{ json = "/…" }`; for the id also
+/// `"timestamp"`.
+pub fn read_event(event: Reader<'_>) -> EventPlaces {
+    let read_place = |key: &'static str, table: &Table| {
+        let reader = event.inner(key, table);
+        let place = read_whole_place(&reader);
+        reader.finish();
+        place
+    };
+    let ids = read_some(&event, "id", |value| match &value.node {
+        Node::Text(word) if word == "timestamp" => Some(IdPlace::Timestamp),
+        Node::Table(table) => read_place("id", table).map(IdPlace::At),
+        _ => {
+            let expected = "a place, write { header = \"X-Id\" }, { json = \"/id\" } or \"timestamp\"";
+            event.wrong_kind("id", value, expected);
+            None
         }
-    };
-    let ids = match event.value("id") {
-        None => Vec::new(),
-        Some(Value { node: Node::List(items), .. }) => items.iter().filter_map(read_one).collect(),
-        Some(value) => read_one(value).into_iter().collect(),
-    };
+    });
+    let types = read_some(&event, "type", |value| match &value.node {
+        Node::Table(table) => read_place("type", table),
+        _ => {
+            event.wrong_kind("type", value, "a place, write { header = \"X-Event\" } or { json = \"/type\" }");
+            None
+        }
+    });
     event.finish();
-    ids
+    EventPlaces { ids, types }
+}
+
+/// What stands under a key, be it one or a list.
+fn read_some<T>(event: &Reader<'_>, key: &'static str, read: impl FnMut(&Value) -> Option<T>) -> Vec<T> {
+    match event.value(key) {
+        None => Vec::new(),
+        Some(Value { node: Node::List(items), .. }) => items.iter().filter_map(read).collect(),
+        Some(value) => std::iter::once(value).filter_map(read).collect(),
+    }
 }
 
 /// As [`read_place`], for a table that is nothing but a place.

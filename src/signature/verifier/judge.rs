@@ -125,6 +125,7 @@ impl Judge<'_> {
                 }
                 self.rest(matched.ok_or(Rejection::SignatureMismatch)?, &context, timestamp.as_ref(), Inputs::default())
             }
+            Mechanism::Nothing => Err(Rejection::SignatureMissing("this provider signs nothing".into())),
         }
     }
 

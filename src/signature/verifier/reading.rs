@@ -42,7 +42,7 @@ impl Alternative {
             Mechanism::Token(scheme) => {
                 scheme.parse(value.candidates[0])?;
             }
-            Mechanism::Bespoke(_) => {}
+            Mechanism::Bespoke(_) | Mechanism::Nothing => {}
         }
         let context = Context { value: &value.parts, ..bare };
         if self.timestamp.as_ref().is_some_and(|scheme| scheme.place.as_ref().is_none_or(Place::is_in_head)) {
