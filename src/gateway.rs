@@ -1,12 +1,14 @@
 //! The role that stands in front of an app and accepts webhooks.
 
 pub mod allow;
+mod challenge;
 pub mod client;
 mod detach;
 mod forward;
 mod framing;
 pub mod keep;
 mod keys;
+pub mod learning;
 mod outgoing;
 mod receive;
 mod record;
@@ -33,9 +35,11 @@ use crate::clock::Clock;
 use crate::dedup::{Claim, Dedup, Denial, Fate, KeyMaker, Lease, Waiter};
 use crate::rejection::Rejection;
 use crate::signature::KeySet;
+use crate::signature::challenge::Challenge;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outcome::Outcome;
 use crate::telemetry::sampling::Sampler;
+use challenge::Visits;
 use client::ClientIp;
 use forward::{Asked, ask_and_forward, forward};
 use keep::{Keeper, destinations, keep};
@@ -45,7 +49,7 @@ use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
 use record::Record;
 use respond::Reply;
 use routes::{Reach, Route, Routes, Way};
-use source::{Mode, Proof, Source};
+use source::{Mode, Source};
 use verify::{Admitted, Shadowed, Verified, verify};
 
 /// What may change while the gateway runs.
@@ -82,6 +86,8 @@ pub struct Gateway {
     keeper: Option<Arc<Keeper>>,
     /// The keys that providers publish. They outlive a change of settings.
     key_documents: KeyDocuments,
+    /// How often URLs were visited lately that challenges named.
+    visits: Visits,
     /// For what goes wrong before there is a request.
     sampler: Sampler,
 }
@@ -106,6 +112,7 @@ impl Gateway {
             budget,
             keeper,
             key_documents: KeyDocuments::default(),
+            visits: Visits::default(),
             sampler: Sampler::default(),
         }
     }
@@ -203,12 +210,28 @@ impl Worker {
         let source = &route.source;
         let refuse = |rejection| Refusal { rejection, route: Some(Arc::clone(route)) };
         record.enter(source, &route.metrics);
-        if !source.methods.contains(&parts.method) {
+        let is_method = source.methods.contains(&parts.method);
+        let may_ask = source.challenges.come_by(&parts.method);
+        if !is_method && !may_ask {
             return Err(refuse(Rejection::MethodNotAllowed));
         }
         let trusted = routes.settings.client_ip.trusts_headers_of(connection.peer);
         let via = Via::new(client, connection, trusted, &parts.headers);
         let public_base = source.public_base(&parts, &via).into_owned();
+        if may_ask {
+            let asked = source.let_in(client, &parts.headers);
+            match asked.and_then(|()| source.challenge_in_head(head_of(&parts, &public_base))) {
+                Ok(Some(met)) => {
+                    let (max, mut share) = (Challenge::MAX_LEN as u64, Share::of(&self.gateway.budget));
+                    let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share);
+                    record.body_bytes = read.await.map_err(refuse)?.len();
+                    return Ok(self.meet(source, met, record).await);
+                }
+                Err(rejection) if !is_method || source.enforce => return Err(refuse(rejection)),
+                Ok(None) if !is_method => return Err(refuse(Rejection::MethodNotAllowed)),
+                Ok(None) | Err(_) => {}
+            }
+        }
         let (claimed, refused) = match source.admit(client, head_of(&parts, &public_base)) {
             Ok(claimed) => (claimed, None),
             Err(rejection) => (None, Some(rejection)),
@@ -225,9 +248,6 @@ impl Worker {
             (Err(rejection), _) => return Err(refuse(rejection)),
         };
         record.body_bytes = body.len();
-        if refused.as_ref().and_then(|refused| source.unsigned_challenge(refused)).is_some_and(|it| it.matches(&body)) {
-            return Ok(self.answer_challenge(source, record));
-        }
 
         let received = Received { parts, body, public_base, claimed, share };
         let judged = match refused {
@@ -235,11 +255,21 @@ impl Worker {
             None => self.judge(source, received).await,
         };
         let admitted = match judged {
-            Ok(verified) => Admitted::Verified(verified),
-            Err((received, rejection)) => match Shadowed::new(source, *received, rejection.clone()) {
-                Some(shadowed) => Admitted::Shadowed(shadowed),
-                None => return Err(refuse(rejection)),
+            Ok(mut verified) => match verified.take_challenge() {
+                Some(met) => return Ok(self.meet(source, met, record).await),
+                None => Admitted::Verified(verified),
             },
+            Err((received, rejection)) => {
+                let rejection = match source.unsigned_challenge(&received, &rejection) {
+                    Ok(Some(met)) => return Ok(self.meet(source, met, record).await),
+                    Ok(None) => rejection,
+                    Err(closer) => closer,
+                };
+                match Shadowed::new(source, *received, rejection.clone()) {
+                    Some(shadowed) => Admitted::Shadowed(shadowed),
+                    None => return Err(refuse(rejection)),
+                }
+            }
         };
         Ok(self.settle(route, admitted, via, record).await)
     }
@@ -271,15 +301,9 @@ impl Worker {
     }
 
     async fn published_keys(&self, source: &Source, url: &str, anew: bool) -> Result<Arc<KeySet>, Rejection> {
-        let Proof::Signature(verifier) = &source.proof else { return Err(Rejection::KeysUnavailable) };
+        let Some(verifier) = source.verifier() else { return Err(Rejection::KeysUnavailable) };
         let documents = &self.gateway.key_documents;
         documents.keys(url, anew, verifier.scheme(), &source.key_memory, &self.gateway.clock).await
-    }
-
-    fn answer_challenge(&self, source: &Source, record: &mut Record) -> Reply {
-        let reply = respond::accepted(source);
-        record.finish(Outcome::Challenge, reply.status(), None);
-        reply
     }
 
     /// Stores the event, or claims and forwards it and settles the claim by what the upstream says.
@@ -287,12 +311,7 @@ impl Worker {
         let source = &route.source;
         record.admitted(&admitted);
         let claim = match &admitted {
-            Admitted::Verified(verified) => {
-                if source.challenge.as_ref().is_some_and(|challenge| challenge.matches(&verified.received().body)) {
-                    return self.answer_challenge(source, record);
-                }
-                verified.claim()
-            }
+            Admitted::Verified(verified) => verified.claim(),
             Admitted::Shadowed(_) => None,
         };
         let reach = match &route.way {

@@ -52,6 +52,9 @@ pub enum Rejection {
     /// Authentic, and for another receiver or from another sender.
     #[error("{0}")]
     ClaimMismatch(String),
+    /// A handshake with a value that is not of the shape in which such values come.
+    #[error("{0}")]
+    ChallengeMalformed(String),
     /// The provider's keys cannot be had now.
     #[error("the provider's keys cannot be fetched now")]
     KeysUnavailable,
@@ -111,6 +114,7 @@ pub enum Reason {
     UntrustedKeyUrl,
     AlgorithmNotAllowed,
     ClaimMismatch,
+    ChallengeMalformed,
     KeysUnavailable,
     TimestampMissing,
     TimestampMalformed,
@@ -125,7 +129,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order in which a request meets them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedRequest,
         Self::HeadersTooLarge,
         Self::UnknownPath,
@@ -140,6 +144,7 @@ impl Reason {
         Self::UntrustedKeyUrl,
         Self::AlgorithmNotAllowed,
         Self::ClaimMismatch,
+        Self::ChallengeMalformed,
         Self::KeysUnavailable,
         Self::TimestampMissing,
         Self::TimestampMalformed,
@@ -169,6 +174,7 @@ impl Reason {
             Self::UntrustedKeyUrl => "untrusted_key_url",
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
             Self::ClaimMismatch => "claim_mismatch",
+            Self::ChallengeMalformed => "challenge_malformed",
             Self::KeysUnavailable => "keys_unavailable",
             Self::TimestampMissing => "timestamp_missing",
             Self::TimestampMalformed => "timestamp_malformed",
@@ -200,6 +206,7 @@ impl Rejection {
             Self::UntrustedKeyUrl => Reason::UntrustedKeyUrl,
             Self::AlgorithmNotAllowed => Reason::AlgorithmNotAllowed,
             Self::ClaimMismatch(_) => Reason::ClaimMismatch,
+            Self::ChallengeMalformed(_) => Reason::ChallengeMalformed,
             Self::KeysUnavailable => Reason::KeysUnavailable,
             Self::TimestampMissing(_) => Reason::TimestampMissing,
             Self::TimestampMalformed(_) => Reason::TimestampMalformed,
@@ -216,9 +223,11 @@ impl Rejection {
     /// The status that the client gets.
     pub fn status(&self) -> StatusCode {
         match self.reason() {
-            Reason::MalformedRequest | Reason::HeaderConflict | Reason::EventIdMissing | Reason::EventIdInvalid => {
-                StatusCode::BAD_REQUEST
-            }
+            Reason::MalformedRequest
+            | Reason::HeaderConflict
+            | Reason::ChallengeMalformed
+            | Reason::EventIdMissing
+            | Reason::EventIdInvalid => StatusCode::BAD_REQUEST,
             Reason::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Reason::UnknownPath => StatusCode::NOT_FOUND,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -5,6 +5,7 @@
 
 pub mod algorithm;
 mod bespoke;
+pub mod challenge;
 mod condition;
 pub mod coverage;
 pub mod diagnosis;

@@ -49,7 +49,7 @@ pub fn page() -> u8 {
 fn describe(preset: &Preset, named: &str) -> String {
     let mut text = format!("{} ({})\n\n", preset.name, preset.slug);
     let facts = facts::origin(preset).into_iter().chain([facts::secret(preset)]).chain(facts::signing(preset));
-    let facts = facts.chain(facts::addresses(preset)).chain(sending::describe(preset));
+    let facts = facts.chain(facts::addresses(preset)).chain(facts::answers(preset)).chain(sending::describe(preset));
     for (label, value) in facts {
         let _ = writeln!(text, "  {label:<14} {value}");
     }

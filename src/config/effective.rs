@@ -97,6 +97,9 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
         }
         Proof::Elsewhere(_) => {}
     }
+    if let Some(origin) = &described.verify_token {
+        writeln!(text, "verify_token = {{ {origin} }}")?;
+    }
     if let Some(origin) = &described.authorization {
         writeln!(text, "authorization = {origin}")?;
     }

@@ -66,7 +66,7 @@ pub fn read_profile(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Prof
 /// `params = { audience = "…", issuers = ["…"] }`: what the scheme wants to know beside secrets.
 pub fn read_params(reader: &Reader<'_>, profile: Option<&Profile>) -> Params {
     let mut params = Vec::new();
-    let wanted = profile.map(|profile| profile.scheme.params()).unwrap_or_default();
+    let wanted = profile.map(Profile::params).unwrap_or_default();
     if let Some(inner) = reader.table("params") {
         for (name, value) in inner.as_table().entries() {
             if profile.is_some() && !wanted.iter().any(|(known, _)| *known == name) {
@@ -101,6 +101,8 @@ pub fn read_params(reader: &Reader<'_>, profile: Option<&Profile>) -> Params {
 /// What a verifier is made from beside its scheme.
 pub struct Keys {
     pub named: Vec<NamedSecret>,
+    /// True where the provider is still to bring the only one.
+    pub awaited: bool,
     pub params: Params,
     pub max_body: u64,
 }
@@ -130,7 +132,7 @@ pub fn read_proof(
         }
         return Some(Proof::Elsewhere(profile.scheme.clone()));
     }
-    let Keys { named, params, max_body } = keys;
+    let Keys { named, awaited, params, max_body } = keys;
     if !reader.has("secrets") && !profile.scheme.has_remote_keys() {
         match reader.place() {
             Place::Flag(_) => reader
@@ -139,7 +141,7 @@ pub fn read_proof(
         }
         return None;
     }
-    if named.is_empty() && reader.has("secrets") {
+    if named.is_empty() && !awaited && reader.has("secrets") {
         if matches!(reader.value("secrets"), Some(Value { node: Node::List(items), .. }) if items.is_empty()) {
             reader.fault(
                 reader.place_of("secrets"),

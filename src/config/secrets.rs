@@ -1,6 +1,7 @@
 //! Secrets, named in the file and kept elsewhere: in the environment or in files of their own.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::environment::Environment;
 use crate::document::{Fault, Place, Reader, quoted};
@@ -20,22 +21,49 @@ pub struct NamedSecret {
     pub origin: String,
 }
 
-/// Reads `secrets = [{ env = "…" }, { file = "…", id = "…" }]`.
-pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> Vec<NamedSecret> {
-    let mut secrets: Vec<NamedSecret> = Vec::new();
-    for (index, reader) in source.tables("secrets").into_iter().enumerate() {
+/// The secrets of a source.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    pub named: Vec<NamedSecret>,
+    /// The file and the name of the one that its provider is to bring, where that has not happened yet.
+    pub awaited: Option<(PathBuf, String)>,
+    /// Where `learn` stands.
+    pub learn: Option<Place>,
+}
+
+/// Reads `secrets = [{ env = "…" }, { file = "…", id = "…" }]`, or `[{ file = "…", learn = true }]`.
+pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fault>) -> Secrets {
+    let (mut secrets, mut awaited, mut learn): (Vec<NamedSecret>, _, _) = (Vec::new(), None, None);
+    let readers = source.tables("secrets");
+    let count = readers.len();
+    for (index, reader) in readers.into_iter().enumerate() {
         let (name, place) = match reader.text("id") {
             Some(id) => (id.value.to_owned(), id.place),
             None => ((index + 1).to_string(), reader.place()),
         };
         let name_is_good = check_name(&reader, &name, place, &secrets);
+        let learns = reader.boolean("learn").unwrap_or(false);
+        if learns {
+            let place = reader.place_of("learn");
+            if count > 1 || !reader.has("file") {
+                reader.fault(place.clone(), "learn: it goes with one file and no other secret, which keeps what comes");
+            }
+            learn = Some(place);
+        }
+        let file = reader.text("file").filter(|_| learns).map(|file| PathBuf::from(file.value));
+        if let Some(file) = file.filter(|file| matches!(file.try_exists(), Ok(false))) {
+            reader.finish();
+            awaited = Some((file, name));
+            continue;
+        }
         let secret = read(&reader, environment, warnings);
         reader.finish();
         if let (true, Some((secret, origin, place))) = (name_is_good, secret) {
+            let origin = if learns { format!("{origin}, learn = true") } else { origin };
             secrets.push(NamedSecret { name, secret, place, origin });
         }
     }
-    secrets
+    Secrets { named: secrets, awaited, learn }
 }
 
 /// A secret's name goes into a header and into logs: it is plain, and no other secret has it.

@@ -18,6 +18,9 @@ pub struct Sidecar {
     /// File that holds the secret, or ID=FILE; repeat it while rotating
     #[arg(long, hide_env_values = true, env = "HOOKWARD_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
     pub secret_file: Vec<String>,
+    /// Name of the environment variable that holds the verify token, where the provider's handshake has one
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_VERIFY_TOKEN_ENV", value_name = "NAME")]
+    pub verify_token_env: Option<String>,
     /// Where genuine webhooks go, for example http://127.0.0.1:3000/webhooks
     #[arg(long, hide_env_values = true, env = "HOOKWARD_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
@@ -109,6 +112,10 @@ impl Sidecar {
             source.set("secrets", Value { place: Place::Flag("--secret-env"), node: Node::List(secrets) });
         }
 
+        if let Some(name) = &self.verify_token_env {
+            source.set("verify_token", table("--verify-token-env", named("env", "--verify-token-env", name)));
+        }
+
         let mut document = Table::empty(Place::Flag("serve"));
         match self.dedup.as_deref() {
             Some("off") => source.set("dedup", text("--dedup", "off")),
@@ -150,10 +157,15 @@ fn table(flag: &'static str, table: Table) -> Value {
     Value { place: Place::Flag(flag), node: Node::Table(table) }
 }
 
-fn secret(key: &str, flag: &'static str, value: &str) -> Value {
+fn named(key: &str, flag: &'static str, value: &str) -> Table {
     let mut named = Table::empty(Place::Flag(flag));
-    let (id, value) = value.split_once('=').map_or((None, value), |(id, value)| (Some(id), value));
     named.set(key, text(flag, value));
+    named
+}
+
+fn secret(key: &str, flag: &'static str, value: &str) -> Value {
+    let (id, value) = value.split_once('=').map_or((None, value), |(id, value)| (Some(id), value));
+    let mut named = named(key, flag, value);
     if let Some(id) = id {
         named.set("id", text(flag, id));
     }

@@ -8,18 +8,20 @@ use super::environment::Environment;
 use super::gateway::{positive, positive_size, read_networks};
 use super::provider;
 use super::scheme::{Keys, read_params, read_profile, read_proof};
-use super::secrets::{self, NamedSecret};
+use super::secrets::{self, Secrets};
 use super::upstream::Way;
 use super::warnings;
 use crate::dedup::StoreDown;
-use crate::document::{Fault, Node, Reader, Value};
+use crate::document::{Fault, Node, Reader, Value, quoted};
 use crate::egress::Url;
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
+use crate::gateway::learning::Learning;
 use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source};
 use crate::quantity::parse_duration;
+use crate::signature::challenge::{Challenge, Challenges, Means};
 use crate::signature::preset::Preset;
-use crate::signature::profile::{MissingId, ReplayGuard, read_methods};
+use crate::signature::profile::{MissingId, Profile, ReplayGuard, read_methods};
 
 /// What stands for the preset's slug where there is no preset.
 const CUSTOM: &str = "custom";
@@ -30,6 +32,8 @@ pub struct Described {
     pub provider: Option<String>,
     /// Each secret's origin with its id; never the secret.
     pub secrets: Vec<String>,
+    /// The origin of the verify token.
+    pub verify_token: Option<String>,
     /// The origin of the `Authorization` credential.
     pub authorization: Option<String>,
     pub ca_file: Option<String>,
@@ -59,7 +63,12 @@ pub fn read(
     let preset = provider::read(reader);
     let preset = preset.as_deref();
     let profile = read_profile(reader, preset);
-    let named = secrets::read_list(reader, environment, warnings);
+    let secrets = secrets::read_list(reader, environment, warnings);
+    let verify_token = reader.table("verify_token").and_then(|inner| {
+        let secret = secrets::read(&inner, environment, warnings);
+        inner.finish();
+        secret
+    });
     let params = read_params(reader, profile.as_ref());
     let public_url = reader.parse("public_url", parse_public_url);
     let authorization =
@@ -101,7 +110,8 @@ pub fn read(
     let file = reader.text("provider").map(|text| text.value).filter(|name| provider::is_path(name));
     let mut described = Described {
         provider: preset.map(|preset| file.unwrap_or(&preset.slug).to_owned()),
-        secrets: named.iter().map(describe).collect(),
+        secrets: describe(&secrets),
+        verify_token: verify_token.as_ref().map(|(_, origin, _)| origin.clone()),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
         ca_file: way.ca_file.clone(),
         scheme: ["signature", "timestamp", "event", "any_of", "first_of", "together"]
@@ -111,8 +121,18 @@ pub fn read(
         about: Vec::new(),
     };
     let authorization = authorization.map(|(authorization, _)| authorization);
-    let proof = read_proof(reader, &profile, Keys { named, params, max_body }, &allow, authorization.as_ref());
-    if public_url.is_some() && !profile.scheme.may_sign_url() {
+    let means = Means {
+        key: secrets.named.first().and_then(|first| profile.scheme.secret_form().derive(&first.secret).ok()),
+        verify_token: verify_token.map(|(token, ..)| token),
+        params: params.clone(),
+        url: public_url.clone(),
+        learns: secrets.awaited.is_some(),
+    };
+    check_challenges(reader, &profile, &secrets);
+    let Secrets { named, awaited, .. } = secrets;
+    let keys = Keys { named, awaited: awaited.is_some(), params, max_body };
+    let proof = read_proof(reader, &profile, keys, &allow, authorization.as_ref());
+    if public_url.is_some() && !profile.scheme.may_sign_url() && !profile.challenges.iter().any(Challenge::signs_url) {
         reader.fault(reader.place_of("public_url"), "public_url: this provider does not sign the URL, leave it out");
     }
 
@@ -124,7 +144,7 @@ pub fn read(
     let (name, proof) = (name?, proof?);
     let mode = way.mode(timeout)?;
     let source = Source {
-        verified_by: verified_by(slug, &proof),
+        verified_by: verified_by(slug, &proof, awaited.as_ref().map(|(_, name)| name.as_str())),
         key_memory: KeyMemory::default(),
         name_header: HeaderValue::try_from(name.as_str()).expect("parse_name takes only visible ASCII"),
         name,
@@ -136,10 +156,12 @@ pub fn read(
         authorization,
         proof,
         dedup: (!off).then_some(dedup),
-        challenge: profile.challenge.clone(),
+        challenges: Challenges::new(&profile.challenges, means),
+        learning: awaited.map(|(file, name)| Learning::new(file, name)),
         cross_checks: if cross_check { profile.repeats.clone() } else { Vec::new() },
         max_body,
         accepted: accepted.or(profile.accepted),
+        accepted_body: profile.accepted_body.clone().into(),
         enforce,
         lease,
         wait: wait.unwrap_or(timeout),
@@ -283,15 +305,33 @@ fn default_timeout(provider: Option<Duration>) -> Duration {
     provider.map_or(MOST, |provider| provider.saturating_sub(Duration::from_secs(1)).clamp(LEAST, MOST))
 }
 
-fn verified_by(provider: &str, proof: &Proof) -> Vec<HeaderValue> {
+/// What the file says for challenges that this provider does not have.
+fn check_challenges(reader: &Reader<'_>, profile: &Profile, secrets: &Secrets) {
+    if reader.has("verify_token") && !profile.challenges.iter().any(Challenge::wants_verify_token) {
+        let text = "verify_token: no challenge of this provider has one, leave it out";
+        reader.fault(reader.place_of("verify_token"), text);
+    }
+    if let Some(place) = secrets.learn.clone().filter(|_| !profile.challenges.iter().any(Challenge::learns)) {
+        reader.fault(place, "secrets: learn: this provider does not bring its secret in a request");
+    }
+}
+
+fn verified_by(provider: &str, proof: &Proof, awaited: Option<&str>) -> Vec<HeaderValue> {
     let value =
         |key: &str| HeaderValue::try_from(format!("{provider};key={key}")).expect("slugs and ids are visible ASCII");
     match proof {
-        Proof::Signature(verifier) => verifier.key_names().map(value).collect(),
+        Proof::Signature(verifier) => match awaited {
+            Some(name) => vec![value(name)],
+            None => verifier.key_names().map(value).collect(),
+        },
         Proof::Elsewhere(_) => vec![value("none")],
     }
 }
 
-fn describe(named: &NamedSecret) -> String {
-    format!("{{ {}, id = \"{}\" }}", named.origin, named.name)
+fn describe(secrets: &Secrets) -> Vec<String> {
+    let known = secrets.named.iter().map(|named| format!("{{ {}, id = \"{}\" }}", named.origin, named.name));
+    let awaited = secrets.awaited.iter().map(|(file, name)| {
+        format!("{{ file = {}, learn = true, id = \"{name}\" }}", quoted(&file.display().to_string()))
+    });
+    known.chain(awaited).collect()
 }

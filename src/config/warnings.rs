@@ -91,6 +91,13 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
     if source.max_body > settings.max_buffered {
         warn("max_body", "max_body is above [gateway] max_buffered: bodies between the two are answered 503".into());
     }
+    if let Some(learning) = &source.learning {
+        let text = format!(
+            "{} is not there: everything is refused until the provider brings the secret, and until then whoever knows the URL could plant one",
+            learning.file.display()
+        );
+        warn("secrets", text);
+    }
     if !source.enforce {
         warn("enforce", "enforce = false: what is rejected is forwarded all the same".into());
     }
@@ -115,6 +122,7 @@ pub fn about(source: &Source, profile: &Profile) -> Vec<String> {
         ),
         (None, None) => "how long the provider tries again is not known".to_owned(),
     });
+    lines.extend(challenges(source, profile));
     if let Mode::Store { upstreams, schedule, .. } = &source.mode {
         let to =
             if upstreams.len() == 1 { String::new() } else { format!(" to each of {} upstreams", upstreams.len()) };
@@ -122,6 +130,22 @@ pub fn about(source: &Source, profile: &Profile) -> Vec<String> {
             "events are answered once they are stored; delivery{to} is tried for {}, and then is a dead letter",
             format_duration(schedule.span())
         ));
+    }
+    lines
+}
+
+/// Which challenges the gateway answers, and what the others lack.
+fn challenges(source: &Source, profile: &Profile) -> Vec<String> {
+    let answered: Vec<&str> = source.challenges.names().collect();
+    let lacking = profile.challenges.iter().filter_map(|challenge| {
+        let lacks = challenge.lacks(source.challenges.means());
+        let learned = challenge.learns() && source.learning.is_none();
+        let text = format!("challenge {} is not answered: the source lacks {}", challenge.name, lacks.join(" and "));
+        (!lacks.is_empty() && !learned).then_some(text)
+    });
+    let mut lines: Vec<String> = lacking.collect();
+    if !answered.is_empty() {
+        lines.insert(0, format!("answered here and never forwarded: {}", answered.join(", ")));
     }
     lines
 }

@@ -12,6 +12,7 @@ use super::source::Source;
 use super::verify::Admitted;
 use crate::egress::ExchangeError;
 use crate::rejection::Rejection;
+use crate::signature::challenge::Met;
 use crate::telemetry::metrics::SourceMetrics;
 use crate::telemetry::outcome::Outcome;
 
@@ -27,6 +28,9 @@ pub struct Record {
     event_id: Option<HeaderValue>,
     shadowed: Option<Rejection>,
     alternative: Option<usize>,
+    challenge: Option<String>,
+    /// True for a challenge that anybody may send: few of those are told.
+    sampled: bool,
     sent: Option<Instant>,
     upstream: Option<Duration>,
     error: Option<String>,
@@ -46,6 +50,8 @@ impl Record {
             event_id: None,
             shadowed: None,
             alternative: None,
+            challenge: None,
+            sampled: false,
             sent: None,
             upstream: None,
             error: None,
@@ -67,6 +73,12 @@ impl Record {
             }
             Admitted::Shadowed(shadowed) => self.shadowed = Some(shadowed.rejection().clone()),
         }
+    }
+
+    /// It is a challenge.
+    pub fn met(&mut self, met: &Met) {
+        self.challenge = Some(met.name.clone());
+        self.sampled = !met.signed;
     }
 
     /// It is a duplicate by its id, and not by its body.
@@ -91,6 +103,8 @@ impl Record {
             event_id: self.event_id.take(),
             shadowed: self.shadowed.take(),
             alternative: self.alternative,
+            challenge: self.challenge.take(),
+            sampled: self.sampled,
             sent: None,
             upstream: None,
             error: None,
@@ -109,6 +123,11 @@ impl Record {
             metrics.upstream_duration.observe(took);
             self.upstream = Some(took);
         }
+    }
+
+    /// Why what a challenge wants could not be done.
+    pub fn not_done(&mut self, error: String) {
+        self.error = Some(error);
     }
 
     /// Why it could not be stored.
@@ -142,6 +161,9 @@ impl Record {
                     self.write_rejected(status, rejection, took, suppressed);
                 }
             }
+            Outcome::Challenge | Outcome::Unmet
+                if self.sampled && self.metrics.sampler.pass(gateway.clock.monotonic()).is_none() => {}
+            Outcome::Unmet => self.write_unmet(status, took),
             Outcome::Refused | Outcome::Unreachable | Outcome::Timeout => self.write_failed(outcome, status, took),
             Outcome::StoreDown => self.write_not_stored(outcome, status, took),
             _ => self.write(outcome, status, took),
@@ -178,10 +200,25 @@ impl Record {
             client.address = %self.client,
             event.id = self.event_id(),
             signature.alternative = self.alternative(),
+            challenge = self.challenge.as_deref(),
             body_bytes = self.body_bytes,
             duration_ms = millis(took),
             upstream_ms = self.upstream_ms(),
             "Answered webhook"
+        );
+    }
+
+    fn write_unmet(&self, status: StatusCode, took: Duration) {
+        warn!(
+            source.name = self.source_name(),
+            outcome = Outcome::Unmet.as_str(),
+            reason = Outcome::Unmet.reason(),
+            status = status.as_u16(),
+            client.address = %self.client,
+            challenge = self.challenge.as_deref(),
+            duration_ms = millis(took),
+            error = self.error.as_deref(),
+            "Cannot do what a challenge wants, its sender should try again"
         );
     }
 

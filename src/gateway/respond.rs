@@ -1,7 +1,7 @@
 //! Every response on the gateway's port is made here.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
@@ -10,6 +10,7 @@ use super::source::Source;
 use crate::dedup::Answer;
 use crate::egress::{Exchange, ExchangeError};
 use crate::rejection::Rejection;
+use crate::signature::challenge::{self, AnswerBody};
 
 /// A response with its body, as the server sends it.
 pub type Reply = Response<Full<Bytes>>;
@@ -18,6 +19,11 @@ pub type Reply = Response<Full<Bytes>>;
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Without a charset: some providers compare it.
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A refusal: its status and its fixed phrase. The connection is closed where a body may be left unread.
 pub fn rejected(rejection: &Rejection, methods: &[Method], close: bool) -> Reply {
@@ -40,11 +46,36 @@ pub fn rejected(rejection: &Rejection, methods: &[Method], close: bool) -> Reply
     reply
 }
 
-/// To a duplicate of a finished event, or a challenge: what the source counts as accepted.
+/// To a duplicate of a finished event, or a challenge that wants no other answer: what the source counts as accepted.
 pub fn accepted(source: &Source) -> Reply {
-    let mut reply = Reply::default();
+    let mut reply = Reply::new(Full::new(source.accepted_body.clone()));
     *reply.status_mut() = source.accepted_status();
+    if !source.accepted_body.is_empty() {
+        reply.headers_mut().insert(CONTENT_TYPE, PLAIN);
+        keep_as_it_is(reply.headers_mut());
+    }
     reply
+}
+
+/// To a challenge: what its preset says.
+pub fn challenge(answer: challenge::Answer) -> Reply {
+    let (content_type, body) = match answer.body {
+        AnswerBody::Empty => (None, Bytes::new()),
+        AnswerBody::Text(text) => (Some(PLAIN), text.into()),
+        AnswerBody::Json(text) => (Some(JSON), text.into()),
+    };
+    let mut reply = Reply::new(Full::new(body));
+    *reply.status_mut() = answer.status;
+    let headers = reply.headers_mut();
+    headers.extend(answer.headers);
+    headers.extend(content_type.map(|content_type| (CONTENT_TYPE, content_type)));
+    keep_as_it_is(headers);
+    reply
+}
+
+/// To a challenge about which something had to be done, and could not be: come back.
+pub fn not_done() -> Reply {
+    phrase(StatusCode::BAD_GATEWAY, "Bad Gateway")
 }
 
 /// To a copy whose owner is still at work: come back.
@@ -80,6 +111,12 @@ pub fn with_answer(answer: Answer) -> Reply {
     *reply.status_mut() = answer.status;
     *reply.headers_mut() = answer.headers;
     reply
+}
+
+/// Nobody takes it for what it does not say it is, or repeats it later.
+fn keep_as_it_is(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 fn in_its_place(status: StatusCode) -> Answer {

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use subtle::ConstantTimeEq;
 
 use super::allow::Allow;
+use super::learning::Learning;
 pub use super::outgoing::REWRITING;
 use super::outgoing::Via;
 use super::receive::Received;
@@ -21,8 +22,10 @@ use crate::dedup::StoreDown;
 use crate::delivery::schedule::Schedule;
 use crate::egress::{Pool, Roots, Url};
 use crate::rejection::Rejection;
+use crate::signature::challenge::{Challenge, Challenges, Met, Wanted};
 use crate::signature::json::Pointer;
-use crate::signature::profile::{Challenge, DedupPolicy};
+use crate::signature::place::Contents;
+use crate::signature::profile::DedupPolicy;
 use crate::signature::request::Head;
 use crate::signature::secret::Secret;
 use crate::signature::{Claimed, KeySet, Scheme, Verifier};
@@ -46,13 +49,18 @@ pub struct Source {
     pub proof: Proof,
     /// `None` where every request is forwarded.
     pub dedup: Option<DedupPolicy>,
-    pub challenge: Option<Challenge>,
+    /// What it answers itself.
+    pub challenges: Challenges,
+    /// Where its secret is still to be brought by its provider.
+    pub learning: Option<Learning>,
     /// Headers that must repeat what the signed body says; empty where nobody asked for that.
     pub cross_checks: Vec<(HeaderName, Pointer)>,
     /// In bytes.
     pub max_body: u64,
     /// Replaces any 2xx of the upstream.
     pub accepted: Option<StatusCode>,
+    /// What the provider reads where no upstream's body is.
+    pub accepted_body: Bytes,
     /// False where requests are judged and forwarded all the same.
     pub enforce: bool,
     /// How long the owner of an event has to settle it.
@@ -215,15 +223,26 @@ impl Source {
     /// # Errors
     /// `ClientNotAllowed`, `CredentialMismatch`, or what [`Verifier::inspect`] says of the signature.
     pub fn admit(&self, client: IpAddr, head: Head<'_>) -> Result<Option<Claimed>, Rejection> {
+        self.let_in(client, head.headers)?;
+        self.verifier().map(|verifier| verifier.inspect(head)).transpose()
+    }
+
+    /// What is asked of every request, challenges included.
+    ///
+    /// # Errors
+    /// `ClientNotAllowed` or `CredentialMismatch`.
+    pub fn let_in(&self, client: IpAddr, headers: &HeaderMap) -> Result<(), Rejection> {
         if !self.allow.admits(client) {
             return Err(Rejection::ClientNotAllowed(client));
         }
-        if let Some(authorization) = &self.authorization {
-            authorization.check(head.headers)?;
-        }
+        self.authorization.as_ref().map_or(Ok(()), |authorization| authorization.check(headers))
+    }
+
+    /// What judges its signatures, by the secret that was learned where one was; `None` where nothing is signed.
+    pub fn verifier(&self) -> Option<&Verifier> {
         match &self.proof {
-            Proof::Signature(verifier) => verifier.inspect(head).map(Some),
-            Proof::Elsewhere(_) => Ok(None),
+            Proof::Signature(verifier) => Some(self.learning.as_ref().and_then(Learning::learned).unwrap_or(verifier)),
+            Proof::Elsewhere(_) => None,
         }
     }
 
@@ -259,17 +278,37 @@ impl Source {
         match refused {
             None => Ok(self.max_body),
             Some(_) if !self.enforce => Ok(self.max_body),
-            Some(rejection) if self.unsigned_challenge(rejection).is_some() => {
+            Some(rejection) if self.challenges.stand_in_bodies() && is_about_signature(rejection) => {
                 Ok(self.max_body.min(Challenge::MAX_LEN as u64))
             }
             Some(rejection) => Err(rejection.clone()),
         }
     }
 
-    /// The challenge that may come without a signature, if the provider has one and `rejection` is about that.
-    pub fn unsigned_challenge(&self, rejection: &Rejection) -> Option<&Challenge> {
-        let about_signature = matches!(rejection, Rejection::SignatureMissing(_) | Rejection::TimestampMissing(_));
-        self.challenge.as_ref().filter(|challenge| about_signature && !challenge.signed)
+    /// The challenge that a request is although it was refused, since challenges of this provider may come without a
+    /// signature.
+    ///
+    /// # Errors
+    /// What [`Challenges::unsigned`] says.
+    pub fn unsigned_challenge(&self, received: &Received, refused: &Rejection) -> Result<Option<Met>, Rejection> {
+        if !is_about_signature(refused) {
+            return Ok(None);
+        }
+        let contents = Contents { head: received.head(), body: &received.body, json: &received.body };
+        Ok(self.challenges.unsigned(contents)?.filter(|met| self.still_wants(met)))
+    }
+
+    /// The challenge that comes without a signature and is told by its head alone.
+    ///
+    /// # Errors
+    /// What [`Challenges::in_head`] says.
+    pub fn challenge_in_head(&self, head: Head<'_>) -> Result<Option<Met>, Rejection> {
+        Ok(self.challenges.in_head(head)?.filter(|met| self.still_wants(met)))
+    }
+
+    /// False for what brings a secret where one has come already.
+    fn still_wants(&self, met: &Met) -> bool {
+        !matches!(met.wanted, Wanted::Learn(..)) || self.learning.as_ref().is_some_and(|it| it.learned().is_none())
     }
 
     /// True for a header that this source keeps from its upstream: the credential that was checked here, and what
@@ -279,10 +318,15 @@ impl Source {
             || (REWRITING.contains(name) && !self.pass_headers.contains(name))
     }
 
-    /// What a duplicate and a challenge are answered.
+    /// What a duplicate is answered, and a challenge that wants no other answer.
     pub fn accepted_status(&self) -> StatusCode {
         self.accepted.unwrap_or(StatusCode::OK)
     }
+}
+
+/// True for what is said of a request that was never signed.
+fn is_about_signature(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::SignatureMissing(_) | Rejection::TimestampMissing(_))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::source::{Proof, Source};
 use crate::clock::UnixTime;
 use crate::dedup::{ClaimKeys, DedupKey, KeyMaker};
 use crate::rejection::Rejection;
+use crate::signature::challenge::Met;
 use crate::signature::coverage::BodyCoverage;
 use crate::signature::encoding::encode_hex;
 use crate::signature::event_id::{EventId, IdKind};
@@ -28,6 +29,7 @@ pub struct Verified {
     event_id: Option<HeaderValue>,
     alternative: Option<usize>,
     claim: Option<ClaimKeys>,
+    challenge: Option<Met>,
 }
 
 /// A request that was refused and is forwarded all the same, because its source does not enforce. Carries no proof.
@@ -63,6 +65,11 @@ impl Verified {
         self.alternative
     }
 
+    /// The challenge that it is: then it is answered here, and has neither id nor claim.
+    pub fn take_challenge(&mut self) -> Option<Met> {
+        self.challenge.take()
+    }
+
     /// The request, with what is said of it to the upstream.
     pub fn into_parts(self) -> (Received, HeaderValue, Option<HeaderValue>) {
         (self.received, self.verified_by, self.event_id)
@@ -96,11 +103,11 @@ pub fn verify(
     fetched: Option<&KeySet>,
 ) -> Result<Verified, (Box<Received>, Rejection)> {
     match judge(source, &received, now, keys, fetched) {
-        Ok(Judgement { key, alternative, event_id, claim }) => {
+        Ok(Judgement { key, alternative, event_id, claim, challenge }) => {
             // Fetched keys have one name for all of them.
             let verified_by = source.verified_by.get(key).or(source.verified_by.first());
             let verified_by = verified_by.expect("a source has at least one").clone();
-            Ok(Verified { received, verified_by, event_id, alternative, claim })
+            Ok(Verified { received, verified_by, event_id, alternative, claim, challenge })
         }
         Err(rejection) => Err((Box::new(received), rejection)),
     }
@@ -112,6 +119,7 @@ struct Judgement {
     alternative: Option<usize>,
     event_id: Option<HeaderValue>,
     claim: Option<ClaimKeys>,
+    challenge: Option<Met>,
 }
 
 fn judge(
@@ -122,17 +130,22 @@ fn judge(
     fetched: Option<&KeySet>,
 ) -> Result<Judgement, Rejection> {
     let (headers, body) = (&received.parts.headers, &received.body);
-    let (key, alternative, id) = match (&source.proof, &received.claimed) {
-        (Proof::Signature(verifier), Some(claimed)) => {
-            let authentic = verifier.verify(claimed, received.head(), body, now, fetched)?;
-            (authentic.key, Some(authentic.alternative), authentic.id)
-        }
-        (Proof::Signature(_), None) => return Err(Rejection::SignatureMissing("nothing was claimed".into())),
-        (Proof::Elsewhere(scheme), _) => {
+    let (key, alternative, id) = match (&source.proof, source.verifier(), &received.claimed) {
+        (Proof::Elsewhere(scheme), _, _) => {
             scheme.check_unsigned_time(headers, now)?;
             (0, None, scheme.unsigned_id(Contents { head: received.head(), body, json: body })?)
         }
+        (Proof::Signature(_), Some(verifier), Some(claimed)) => {
+            let authentic = verifier.verify(claimed, received.head(), body, now, fetched)?;
+            refuse_answers(source, verifier, authentic.alternative, received)?;
+            (authentic.key, Some(authentic.alternative), authentic.id)
+        }
+        (Proof::Signature(_), ..) => return Err(Rejection::SignatureMissing("nothing was claimed".into())),
     };
+    // Before anything is asked of its id: a challenge is no event.
+    if let Some(met) = source.challenges.genuine(Contents { head: received.head(), body, json: body })? {
+        return Ok(Judgement { key, alternative, event_id: None, claim: None, challenge: Some(met) });
+    }
     cross_check(source, headers, body)?;
     let of = match (&source.proof, alternative, &source.dedup) {
         (Proof::Signature(verifier), Some(alternative), Some(policy)) => {
@@ -146,7 +159,22 @@ fn judge(
         Some(policy) => identity.claim(&source.name, policy, keys)?,
         None => (identity.id.as_ref().map(|id| visible(&id.text)), None),
     };
-    Ok(Judgement { key, alternative, event_id, claim })
+    Ok(Judgement { key, alternative, event_id, claim, challenge: None })
+}
+
+/// Refuses a message whose signature may be an answer of ours to a challenge: a stranger chose what we signed there.
+fn refuse_answers(
+    source: &Source,
+    verifier: &Verifier,
+    alternative: usize,
+    received: &Received,
+) -> Result<(), Rejection> {
+    let ours = |algorithm, text: &[u8]| source.challenges.could_have_signed(algorithm, text);
+    if source.challenges.are_keyed() && verifier.signs_any(alternative, received.head(), &received.body, ours) {
+        let text = "what is signed is no message: anybody can have it signed by a challenge";
+        return Err(Rejection::ClaimMismatch(text.into()));
+    }
+    Ok(())
 }
 
 /// Refuses headers that say otherwise than the body: only the body is signed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 
 use super::Scheme;
+use super::challenge::{self, Challenge};
 use super::emission::{DeliveryFacts, Emission};
 use super::json::Pointer;
 use super::scheme::{self, header_name};
@@ -25,8 +26,10 @@ pub struct Profile {
     pub dedup: DedupPolicy,
     /// The addresses it publishes; none where it publishes none.
     pub addresses: Networks,
-    /// A request by which it only asks whether somebody is there.
-    pub challenge: Option<Challenge>,
+    /// Requests that are answered by the gateway.
+    pub challenges: Vec<Challenge>,
+    /// What it reads in the answer to what was accepted; empty where it reads nothing.
+    pub accepted_body: String,
     /// Headers that repeat a value of the body, which the signature covers and them it does not.
     pub repeats: Vec<(HeaderName, Pointer)>,
     /// What it says of how it delivers.
@@ -88,30 +91,6 @@ impl ReplayGuard {
         [("enforce", Self::Enforce), ("report", Self::Report), ("off", Self::Off)];
 }
 
-/// A request by which a provider only asks whether somebody is there. Answered here, never forwarded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Challenge {
-    body: serde_json::Value,
-    /// False where the provider may leave the signature out of it.
-    pub signed: bool,
-}
-
-impl Challenge {
-    /// Bodies above this are not compared.
-    pub const MAX_LEN: usize = 4096;
-
-    /// A body that is one.
-    pub fn text(&self) -> String {
-        self.body.to_string()
-    }
-
-    /// True if `body` is this challenge's, compared as JSON.
-    pub fn matches(&self, body: &[u8]) -> bool {
-        body.len() <= Self::MAX_LEN
-            && serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body == self.body)
-    }
-}
-
 impl Profile {
     /// Reads what `document` says of a provider, with `over` winning over its scheme. `root` reads the same document.
     ///
@@ -127,12 +106,38 @@ impl Profile {
             root.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
         let dedup = DedupPolicy::read(root.table("dedup"));
         let addresses = root.table("network").map(read_addresses).unwrap_or_default();
-        let challenge = root.table("challenge").and_then(Challenge::read);
+        let accepted_body = root.parse("accepted_body", parse_accepted_body).unwrap_or_default();
         let repeats = root.tables("repeats").into_iter().filter_map(read_repeat).collect();
         let sender = root.table("sender");
+        let challenges = challenge::read_all(root, scheme.as_ref(), &methods);
         let scheme = scheme?;
         let (emission, delivery) = Emission::read(sender, &scheme);
-        Some(Self { scheme, methods, accepted, dedup, addresses, challenge, repeats, delivery, emission })
+        Some(Self {
+            scheme,
+            methods,
+            accepted,
+            dedup,
+            addresses,
+            challenges,
+            accepted_body,
+            repeats,
+            delivery,
+            emission,
+        })
+    }
+}
+
+impl Profile {
+    /// The parameters that its scheme and its challenges read, each with whether it may be left out. A challenge for
+    /// which one is left out is not answered.
+    pub fn params(&self) -> Vec<(&str, bool)> {
+        let mut params = self.scheme.params();
+        for name in self.challenges.iter().flat_map(Challenge::params) {
+            if !params.iter().any(|(known, _)| *known == name) {
+                params.push((name, true));
+            }
+        }
+        params
     }
 }
 
@@ -181,6 +186,16 @@ impl DedupPolicy {
     }
 }
 
+/// A short text: it is `text/plain`.
+fn parse_accepted_body(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'<');
+    if plain && (1..=256).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{text}\" is not 1 to 256 of visible ASCII and spaces without '<'"))
+    }
+}
+
 /// `{ header = "X-Event", json = "/event" }`.
 fn read_repeat(reader: Reader<'_>) -> Option<(HeaderName, Pointer)> {
     let header = header_name(&reader, "header");
@@ -200,14 +215,4 @@ fn read_addresses(reader: Reader<'_>) -> Networks {
     }
     reader.finish();
     addresses.into()
-}
-
-impl Challenge {
-    fn read(reader: Reader<'_>) -> Option<Self> {
-        let body =
-            reader.parse("body", |text| serde_json::from_str(text).map_err(|error| format!("not JSON: {error}")));
-        let signed = reader.boolean("signed").unwrap_or(true);
-        reader.finish();
-        Some(Self { body: body?, signed })
-    }
 }

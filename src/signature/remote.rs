@@ -39,7 +39,8 @@ impl HostPattern {
         Ok(Self(text.to_owned()))
     }
 
-    fn matches(&self, host: &str) -> bool {
+    /// True for a host that it stands for.
+    pub(super) fn matches(&self, host: &str) -> bool {
         let (wanted, found) = (self.0.split('.'), host.split('.'));
         wanted.clone().count() == found.clone().count()
             && wanted

@@ -23,9 +23,9 @@ use crate::document::{Faults, Node, Reader, Table, Value};
 use crate::quantity::parse_duration;
 use keys::{read_key_id, read_remote, read_token};
 use pieces::read_pieces;
-use places::{EventPlaces, read_event, read_place, read_signature_place, read_whole_place};
+use places::{EventPlaces, read_event, read_place, read_signature_place};
 
-pub(super) use places::header_name;
+pub(super) use places::{header_name, parse_header, read_whole_place};
 
 /// The tables that make up an alternative. Each is laid over the one of the same name in the document.
 const PARTS: [&str; 3] = ["signature", "timestamp", "event"];

@@ -7,14 +7,15 @@ mod reading;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
+use super::algorithm::Algorithm;
 use super::event_id::EventId;
 use super::key::KeySet;
 use super::place::{Contents, Context, Params};
 use super::request::Head;
 use super::secret::Secret;
-use super::template::Inputs;
+use super::template::{Bytes, Inputs};
 use super::value::ValueParts;
-use super::{Choice, Scheme, json};
+use super::{Choice, Mechanism, Scheme, json};
 use crate::clock::UnixTime;
 use crate::rejection::Rejection;
 use comparison::parts;
@@ -62,6 +63,15 @@ impl Verifier {
     ) -> Result<Self, (usize, &'static str)> {
         let keys = KeySet::new(&scheme, secrets)?;
         Ok(Self { scheme, keys, params, max_inflated })
+    }
+
+    /// The same with one secret in place of all others.
+    ///
+    /// # Errors
+    /// Why it cannot be a key of this scheme.
+    pub fn with_secret(&self, name: &str, secret: &Secret) -> Result<Self, &'static str> {
+        let secrets = [(name.to_owned(), secret.clone())];
+        Self::new(self.scheme.clone(), &secrets, self.params.clone(), self.max_inflated).map_err(|(_, why)| why)
     }
 
     /// The scheme.
@@ -140,10 +150,45 @@ impl Verifier {
     /// The SHA-256 of what a message's signature under one alternative is made over, without the secret. `None` where no
     /// template says it.
     pub fn signed_digest(&self, alternative: usize, head: Head<'_>, body: &[u8]) -> Option<[u8; 32]> {
+        let mut hash = Sha256::new();
+        self.for_each_signed(alternative, head, body, |bytes| {
+            hash.update(bytes.iter().map(|bytes| bytes.len()).sum::<usize>().to_be_bytes());
+            parts(bytes).for_each(|part| hash.update(part));
+        })?;
+        Some(hash.finalize().into())
+    }
+
+    /// True if `test` is true of what a message's signature under one alternative is made over, or one of its items'.
+    pub fn signs_any(
+        &self,
+        alternative: usize,
+        head: Head<'_>,
+        body: &[u8],
+        test: impl Fn(Algorithm, &[u8]) -> bool,
+    ) -> bool {
+        let Some(Mechanism::Pieces { algorithm, .. }) =
+            self.scheme.alternatives.get(alternative).map(|alternative| &alternative.mechanism)
+        else {
+            return false;
+        };
+        let mut any = false;
+        // What was signed was there to be read.
+        let _ = self.for_each_signed(alternative, head, body, |bytes| any |= test(*algorithm, &bytes.concat()));
+        any
+    }
+
+    /// Hands on what a message's signature under one alternative is made over, without the secret: once, or for each
+    /// of its items. `None` where no template says it.
+    fn for_each_signed(
+        &self,
+        alternative: usize,
+        head: Head<'_>,
+        body: &[u8],
+        mut hand_on: impl FnMut(&Bytes<'_>),
+    ) -> Option<()> {
         let alternative = self.scheme.alternatives.get(alternative)?;
         let signs = alternative.signs()?;
         let json = alternative.document(head, body).ok()?;
-        let mut hash = Sha256::new();
         let whole = [json.as_ref()];
         let items = match &alternative.for_each {
             Some(pointer) => json::items(&json, pointer)?.into_iter().map(|item| item.get().as_bytes()).collect(),
@@ -166,11 +211,9 @@ impl Verifier {
             let id = alternative.signed_id(&context).ok()?.unwrap_or_default();
             let text = timestamp.as_ref().map_or("", |(text, _)| text);
             let inputs = Inputs { id: id.as_bytes(), timestamp: text.as_bytes(), secret: &[] };
-            let bytes = signs.resolve(&context, inputs).ok()?;
-            hash.update(bytes.iter().map(|bytes| bytes.len()).sum::<usize>().to_be_bytes());
-            parts(&bytes).for_each(|part| hash.update(part));
+            hand_on(&signs.resolve(&context, inputs).ok()?);
         }
-        Some(hash.finalize().into())
+        Some(())
     }
 
     /// Judges signature, then time, then what else the scheme requires, then the event id. `fetched` has the keys

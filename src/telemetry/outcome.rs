@@ -9,6 +9,8 @@ pub enum Outcome {
     Rejected(Reason),
     /// A request that only asks whether somebody is there, answered here.
     Challenge,
+    /// A challenge about which something had to be done, and could not be.
+    Unmet,
     /// A copy of a finished event: answered as accepted, not forwarded.
     Duplicate,
     /// A copy that got its owner's success.
@@ -36,7 +38,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rejected(_) => "rejected",
-            Self::Challenge => "challenge",
+            Self::Challenge | Self::Unmet => "challenge",
             Self::Duplicate | Self::SharedSuccess | Self::SharedFailure => "duplicate",
             Self::Busy => "busy",
             Self::StoreDown => "unavailable",
@@ -50,6 +52,7 @@ impl Outcome {
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Rejected(reason) => Some(reason.as_str()),
+            Self::Unmet => Some("challenge_unmet"),
             Self::SharedSuccess => Some("owner_succeeded"),
             Self::SharedFailure => Some("owner_failed"),
             Self::Busy => Some("in_flight"),
@@ -65,6 +68,7 @@ impl Outcome {
     pub fn all() -> impl Iterator<Item = Self> {
         Reason::ALL.into_iter().map(Self::Rejected).chain([
             Self::Challenge,
+            Self::Unmet,
             Self::Duplicate,
             Self::SharedSuccess,
             Self::SharedFailure,
@@ -84,16 +88,17 @@ impl Outcome {
         match self {
             Self::Rejected(reason) => reason as usize,
             Self::Challenge => after,
-            Self::Duplicate => after + 1,
-            Self::SharedSuccess => after + 2,
-            Self::SharedFailure => after + 3,
-            Self::Busy => after + 4,
-            Self::StoreDown => after + 5,
-            Self::Stored => after + 6,
-            Self::Forwarded => after + 7,
-            Self::Refused => after + 8,
-            Self::Unreachable => after + 9,
-            Self::Timeout => after + 10,
+            Self::Unmet => after + 1,
+            Self::Duplicate => after + 2,
+            Self::SharedSuccess => after + 3,
+            Self::SharedFailure => after + 4,
+            Self::Busy => after + 5,
+            Self::StoreDown => after + 6,
+            Self::Stored => after + 7,
+            Self::Forwarded => after + 8,
+            Self::Refused => after + 9,
+            Self::Unreachable => after + 10,
+            Self::Timeout => after + 11,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::app::{DemoApp, Mood, Seen};
 use super::provider::{Provider, Signed, random_secret};
 use super::row::{Outcome, Row, times};
 use crate::egress::{Exchange, Pool, Target};
+use crate::signature::challenge::Challenge;
 
 const WITHIN: Duration = Duration::from_secs(10);
 const COPIES: usize = 5;
@@ -138,10 +139,11 @@ impl Attack {
                 (vec![line.send(&signed).await?], signed, Wanted::new("rejected", &[413], 0))
             }
             Self::Challenge => {
-                let Some(challenge) = profile.challenge.as_ref().filter(|challenge| !challenge.signed) else {
+                let unsigned = profile.challenges.iter().filter(|challenge| !challenge.signed);
+                let Some(body) = unsigned.filter_map(Challenge::example_body).next() else {
                     return Ok(Row::NotApplicable("it sends none"));
                 };
-                let mut signed = provider.signed(delivered, &provider.secret, challenge.text(), 0);
+                let mut signed = provider.signed(delivered, &provider.secret, body, 0);
                 signed.headers.retain(|(name, _)| !profile.scheme.alternatives()[0].signature_headers().contains(name));
                 (vec![line.send(&signed).await?], signed, Wanted::new("answered", &[200], 0))
             }

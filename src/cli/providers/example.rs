@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::signature::challenge::Challenge;
 use crate::signature::preset::Preset;
 
 /// The variable that an example keeps the secret in.
@@ -18,17 +19,24 @@ fn token_variable(preset: &Preset) -> String {
 pub fn source(preset: &Preset, named: &str) -> String {
     let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
     let allow = if preset.profile.addresses.is_empty() { "any" } else { "provider" };
+    let challenges = &preset.profile.challenges;
     let mut text = format!("[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{named}\"\n");
     if scheme.signs_nothing() {
         let _ = writeln!(text, "url_token = {{ env = \"{}\" }}", token_variable(preset));
+    } else if challenges.iter().any(Challenge::learns) {
+        let _ = writeln!(text, "secrets = [{{ file = \"/var/lib/hookward/{slug}-secret\", learn = true }}]");
     } else if !scheme.has_remote_keys() {
         let _ = writeln!(text, "secrets = [{{ env = \"{}\" }}]", variable(preset));
     }
-    let params: Vec<String> = scheme.params().iter().map(|(name, _)| format!("{name} = \"…\"")).collect();
+    if challenges.iter().any(Challenge::wants_verify_token) {
+        let variable = variable(preset).replace("_SECRET", "_VERIFY_TOKEN");
+        let _ = writeln!(text, "verify_token = {{ env = \"{variable}\" }}");
+    }
+    let params: Vec<String> = preset.profile.params().iter().map(|(name, _)| format!("{name} = \"…\"")).collect();
     if !params.is_empty() {
         let _ = writeln!(text, "params = {{ {} }}", params.join(", "));
     }
-    if scheme.signs_url() {
+    if scheme.signs_url() || challenges.iter().any(Challenge::signs_url) {
         let _ = writeln!(text, "public_url = \"https://hooks.example.com/in/{slug}\"");
     } else if scheme.has_form() {
         text.push_str(

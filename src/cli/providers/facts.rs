@@ -65,6 +65,16 @@ pub fn addresses(preset: &Preset) -> Vec<(&'static str, String)> {
     networks.map(|(index, net)| (if index == 0 { "addresses" } else { "" }, net.to_string())).collect()
 }
 
+/// What is answered here, and never forwarded.
+pub fn answers(preset: &Preset) -> Vec<(&'static str, String)> {
+    let profile = &preset.profile;
+    let challenges = profile.challenges.iter().enumerate();
+    let challenges =
+        challenges.map(|(index, challenge)| (if index == 0 { "challenges" } else { "" }, challenge.to_string()));
+    let accepted = (!profile.accepted_body.is_empty()).then(|| ("accepted body", profile.accepted_body.clone()));
+    challenges.chain(accepted).collect()
+}
+
 /// True where no message has an id of its own.
 pub fn has_no_id(scheme: &Scheme) -> bool {
     scheme.alternatives().iter().all(|alternative| alternative.ids().is_empty())

@@ -80,8 +80,13 @@ fn section(text: &mut String, preset: &Preset) {
     let origin = facts::origin(preset).into_iter().map(|(label, value)| (label, plain(&value)));
     let addresses: Vec<String> = facts::addresses(preset).into_iter().map(|(_, network)| network).collect();
     let addresses = (!addresses.is_empty()).then(|| ("addresses", addresses.join(", ")));
+    let challenges: Vec<String> =
+        preset.profile.challenges.iter().map(|challenge| plain(&challenge.to_string())).collect();
+    let challenges = (!challenges.is_empty()).then(|| ("challenges", challenges.join("; ")));
     let not_covered = ("not covered", not_covered(preset).join("; "));
-    for (label, value) in std::iter::once(secret).chain(signing).chain([not_covered]).chain(addresses).chain(origin) {
+    for (label, value) in
+        std::iter::once(secret).chain(signing).chain([not_covered]).chain(addresses).chain(challenges).chain(origin)
+    {
         let _ = writeln!(text, "- **{label}**: {value}");
     }
     if !preset.notes.is_empty() {
