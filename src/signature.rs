@@ -3,6 +3,7 @@
 //! A [`Scheme`] is data, read from a preset or from the operator's file. With secrets it becomes a [`Verifier`], or it
 //! signs. Everything here works on bytes and takes the time as an argument: no runtime, no store, no environment.
 
+pub mod addresses;
 pub mod algorithm;
 mod bespoke;
 pub mod challenge;

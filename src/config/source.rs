@@ -233,8 +233,8 @@ fn read_allow(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Allow> {
     };
     match (word.as_str(), preset) {
         ("any", _) => Some(Allow::Any),
-        ("provider", Some(preset)) if !preset.profile.addresses.is_empty() => {
-            Some(Allow::Only(preset.profile.addresses.clone()))
+        ("provider", Some(preset)) if !preset.profile.addresses.snapshot.is_empty() => {
+            Some(Allow::Only(preset.profile.addresses.snapshot.clone()))
         }
         ("provider", Some(preset)) => {
             let text = format!("allow: {} publishes no addresses, write \"any\" or a list of your own", preset.name);

@@ -75,7 +75,7 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
             }
         }
     }
-    if source.allow == Allow::Any && !profile.addresses.is_empty() {
+    if source.allow == Allow::Any && !profile.addresses.are_unknown() {
         warn("allow", "the provider publishes its addresses, allow = \"provider\" would keep others out".into());
     }
     if let Mode::Proxy(upstream) = &source.mode

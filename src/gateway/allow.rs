@@ -29,7 +29,7 @@ mod tests {
     use crate::signature::preset::Preset;
 
     fn allow_of(provider: &str) -> Allow {
-        Allow::Only(Preset::find(provider).expect("a preset").profile.addresses.clone())
+        Allow::Only(Preset::find(provider).expect("a preset").profile.addresses.snapshot.clone())
     }
 
     fn admits(allow: &Allow, client: &str) -> bool {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use http::{HeaderName, Method, StatusCode};
 
 use super::Scheme;
+use super::addresses::Addresses;
 use super::challenge::{self, Challenge};
 use super::emission::{DeliveryFacts, Emission};
 use super::json::Pointer;
 use super::scheme::{self, header_name};
 use crate::document::{Reader, Table};
-use crate::network::{Networks, parse_net};
 use crate::quantity::parse_duration;
 
 /// What a provider does.
@@ -24,8 +24,8 @@ pub struct Profile {
     pub accepted: Option<StatusCode>,
     /// How its events are told apart.
     pub dedup: DedupPolicy,
-    /// The addresses it publishes; none where it publishes none.
-    pub addresses: Networks,
+    /// The addresses it publishes.
+    pub addresses: Addresses,
     /// Requests that are answered by the gateway.
     pub challenges: Vec<Challenge>,
     /// What it reads in the answer to what was accepted; empty where it reads nothing.
@@ -105,7 +105,7 @@ impl Profile {
         let accepted =
             root.integer("accepted", 200, 299).and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok());
         let dedup = DedupPolicy::read(root.table("dedup"));
-        let addresses = root.table("network").map(read_addresses).unwrap_or_default();
+        let addresses = root.table("network").map(Addresses::read).unwrap_or_default();
         let accepted_body = root.parse("accepted_body", parse_accepted_body).unwrap_or_default();
         let repeats = root.tables("repeats").into_iter().filter_map(read_repeat).collect();
         let sender = root.table("sender");
@@ -202,17 +202,4 @@ fn read_repeat(reader: Reader<'_>) -> Option<(HeaderName, Pointer)> {
     let json = reader.parse("json", Pointer::parse);
     reader.finish();
     Some((header?, json?))
-}
-
-fn read_addresses(reader: Reader<'_>) -> Networks {
-    let texts = reader.texts("allow").unwrap_or_default();
-    let mut addresses = Vec::with_capacity(texts.len());
-    for text in texts {
-        match parse_net(text.value) {
-            Ok(net) => addresses.push(net),
-            Err(wrong) => reader.fault(text.place, format!("allow: {wrong}")),
-        }
-    }
-    reader.finish();
-    addresses.into()
 }

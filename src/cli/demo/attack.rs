@@ -102,7 +102,7 @@ impl Attack {
                 (vec![line.send(&tampered).await?], tampered, Wanted::new("rejected", &[401], 0))
             }
             Self::OtherAddress => {
-                if profile.addresses.is_empty() {
+                if profile.addresses.snapshot.is_empty() {
                     return Ok(Row::NotApplicable("it publishes no addresses"));
                 }
                 let line = Line { client: IpAddr::from([198, 51, 100, 66]), ..line };

@@ -115,14 +115,15 @@ impl Provider {
 
     /// An address that its provider publishes, or one that stands for it.
     pub fn address(&self) -> IpAddr {
-        self.preset.profile.addresses.iter().next().map_or(IpAddr::from([203, 0, 113, 7]), ipnet::IpNet::addr)
+        self.preset.profile.addresses.snapshot.iter().next().map_or(IpAddr::from([203, 0, 113, 7]), ipnet::IpNet::addr)
     }
 
     /// Its `[[source]]` in the gateway's configuration. Where the provider publishes addresses, loopback is on the list
     /// beside them: that is where the demo's own sender delivers from.
     pub fn source(&self, upstream: SocketAddr) -> String {
         let slug = &self.preset.slug;
-        let addresses: Vec<String> = self.preset.profile.addresses.iter().map(|net| quoted(&net.to_string())).collect();
+        let addresses: Vec<String> =
+            self.preset.profile.addresses.snapshot.iter().map(|net| quoted(&net.to_string())).collect();
         let allow = match addresses.as_slice() {
             [] => "\"any\"".to_owned(),
             some => format!("[{}, \"127.0.0.1\"]", some.join(", ")),

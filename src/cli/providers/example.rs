@@ -18,7 +18,7 @@ fn token_variable(preset: &Preset) -> String {
 /// A source, as TOML. `named` is how the configuration calls the provider.
 pub fn source(preset: &Preset, named: &str) -> String {
     let (slug, scheme) = (&preset.slug, &preset.profile.scheme);
-    let allow = if preset.profile.addresses.is_empty() { "any" } else { "provider" };
+    let allow = if preset.profile.addresses.are_unknown() { "any" } else { "provider" };
     let challenges = &preset.profile.challenges;
     let mut text = format!("[[source]]\nname = \"{slug}\"\npath = \"/in/{slug}\"\nprovider = \"{named}\"\n");
     if scheme.signs_nothing() {

@@ -59,18 +59,38 @@ pub fn signing(preset: &Preset) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// The addresses that it publishes.
+/// The addresses that it publishes, and where.
 pub fn addresses(preset: &Preset) -> Vec<(&'static str, String)> {
-    let networks = preset.profile.addresses.iter().enumerate();
-    networks.map(|(index, net)| (if index == 0 { "addresses" } else { "" }, net.to_string())).collect()
+    let addresses = &preset.profile.addresses;
+    let snapshot = labelled("addresses", addresses.snapshot.iter());
+    let published = addresses.published.iter().map(|page| ("published at", page.clone()));
+    snapshot.chain(published).chain(labelled("refreshed from", addresses.refresh.iter())).collect()
+}
+
+/// The texts of each label as one.
+pub fn grouped(facts: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    let mut grouped: Vec<(&'static str, String)> = Vec::new();
+    for (label, value) in facts {
+        match grouped.last_mut().filter(|_| label.is_empty()) {
+            Some((_, values)) => *values = format!("{values}, {value}"),
+            None => grouped.push((label, value)),
+        }
+    }
+    grouped
+}
+
+/// The label beside the first of several.
+fn labelled<T: ToString>(
+    label: &'static str,
+    all: impl Iterator<Item = T>,
+) -> impl Iterator<Item = (&'static str, String)> {
+    all.enumerate().map(move |(index, one)| (if index == 0 { label } else { "" }, one.to_string()))
 }
 
 /// What is answered here, and never forwarded.
 pub fn answers(preset: &Preset) -> Vec<(&'static str, String)> {
     let profile = &preset.profile;
-    let challenges = profile.challenges.iter().enumerate();
-    let challenges =
-        challenges.map(|(index, challenge)| (if index == 0 { "challenges" } else { "" }, challenge.to_string()));
+    let challenges = labelled("challenges", profile.challenges.iter());
     let accepted = (!profile.accepted_body.is_empty()).then(|| ("accepted body", profile.accepted_body.clone()));
     challenges.chain(accepted).collect()
 }

@@ -64,7 +64,7 @@ fn row(text: &mut String, preset: &Preset) {
         plain(&preset.name),
         preset.slug,
         plain(&id),
-        if profile.addresses.is_empty() { "" } else { "published" },
+        if profile.addresses.are_unknown() { "" } else { "published" },
         preset.confidence.as_str(),
     );
 }
@@ -78,14 +78,11 @@ fn section(text: &mut String, preset: &Preset) {
         _ => (label, plain(&value)),
     });
     let origin = facts::origin(preset).into_iter().map(|(label, value)| (label, plain(&value)));
-    let addresses: Vec<String> = facts::addresses(preset).into_iter().map(|(_, network)| network).collect();
-    let addresses = (!addresses.is_empty()).then(|| ("addresses", addresses.join(", ")));
-    let challenges: Vec<String> =
-        preset.profile.challenges.iter().map(|challenge| plain(&challenge.to_string())).collect();
-    let challenges = (!challenges.is_empty()).then(|| ("challenges", challenges.join("; ")));
+    let addresses = facts::grouped(facts::addresses(preset));
+    let answers = facts::grouped(facts::answers(preset)).into_iter().map(|(label, value)| (label, plain(&value)));
     let not_covered = ("not covered", not_covered(preset).join("; "));
     for (label, value) in
-        std::iter::once(secret).chain(signing).chain([not_covered]).chain(addresses).chain(challenges).chain(origin)
+        std::iter::once(secret).chain(signing).chain([not_covered]).chain(addresses).chain(answers).chain(origin)
     {
         let _ = writeln!(text, "- **{label}**: {value}");
     }
