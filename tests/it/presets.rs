@@ -238,7 +238,8 @@ fn edited(signed: &Signed, place: &str, edit: impl Fn(&str) -> Option<String>) -
 
 #[test]
 fn there_are_as_many_as_there_were() {
-    assert!(Preset::all().len() >= AT_LEAST, "{}", Preset::all().len());
+    let count = Preset::slugs().count();
+    assert!(count >= AT_LEAST, "{count}");
 }
 
 #[test]
