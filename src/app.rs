@@ -113,7 +113,7 @@ pub struct Plan {
     pub delivery: DeliveryConfig,
     pub egress: EgressConfig,
     pub sender: Option<SenderConfig>,
-    /// Who is asked for the names of endpoints.
+    /// Who is asked for the names of endpoints, and of those who publish address lists.
     pub resolver: Resolver,
     pub drain_timeout: Duration,
     pub settings: Settings,
@@ -192,6 +192,9 @@ impl App {
             clock: clock.clone(),
         });
         let gateway = Arc::new(Gateway::new(plan.settings, dedup, keeper, metrics, clock));
+        if address.is_some() {
+            background.handle().spawn(Arc::clone(&gateway.lists).run(plan.resolver));
+        }
         let drain = CancellationToken::new();
         let (report, ended) = mpsc::unbounded_channel();
         let workers = listeners.len();

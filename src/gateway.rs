@@ -9,6 +9,7 @@ mod framing;
 pub mod keep;
 mod keys;
 pub mod learning;
+pub mod lists;
 mod outgoing;
 mod receive;
 mod record;
@@ -44,6 +45,7 @@ use client::ClientIp;
 use forward::{Asked, ask_and_forward, forward};
 use keep::{Keeper, destinations, keep};
 use keys::KeyDocuments;
+use lists::{Lists, Refresh};
 use outgoing::{Via, outgoing};
 use receive::{Budget, Received, Share, check_head, discard, head_of, read_body};
 use record::Record;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// More body bytes than this are not held at once.
     pub max_buffered: u64,
+    /// How the addresses that providers publish are kept fresh.
+    pub refresh: Refresh,
     pub sources: Vec<Arc<Source>>,
 }
 
@@ -88,6 +92,8 @@ pub struct Gateway {
     key_documents: KeyDocuments,
     /// How often URLs were visited lately that challenges named.
     visits: Visits,
+    /// The addresses that they publish. These do too.
+    pub lists: Arc<Lists>,
     /// For what goes wrong before there is a request.
     sampler: Sampler,
 }
@@ -102,6 +108,7 @@ impl Gateway {
         clock: Clock,
     ) -> Self {
         let budget = Budget::new(settings.max_buffered);
+        let lists = Lists::new(&settings.sources, &settings.refresh, Arc::clone(&metrics), clock.clone());
         Self {
             settings: ArcSwap::from_pointee(settings),
             metrics,
@@ -113,6 +120,7 @@ impl Gateway {
             keeper,
             key_documents: KeyDocuments::default(),
             visits: Visits::default(),
+            lists: Arc::new(lists),
             sampler: Sampler::default(),
         }
     }
@@ -123,7 +131,14 @@ impl Gateway {
             keeper.deliveries.apply(destinations(&settings.sources, &self.metrics));
         }
         self.budget.set_limit(settings.max_buffered);
+        self.lists.adopt(&settings.sources, &settings.refresh);
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Brings the metrics that nobody counts up to date.
+    pub fn measure(&self) {
+        self.metrics.buffered_bytes.set(self.buffered().try_into().unwrap_or(i64::MAX));
+        self.lists.measure();
     }
 
     /// Bytes of bodies held now.

@@ -25,6 +25,9 @@ pub enum Rejection {
     /// The client's address is not on the source's list.
     #[error("client {0} is not in the allowlist")]
     ClientNotAllowed(IpAddr),
+    /// The source lets in whom its provider publishes, and nobody knows yet who that is.
+    #[error("the provider's address list was not fetched yet")]
+    AddressesUnavailable,
     /// A header that must be unique is repeated, or two alternatives of a scheme came at once.
     #[error("{0}")]
     HeaderConflict(String),
@@ -105,6 +108,7 @@ pub enum Reason {
     UnknownPath,
     MethodNotAllowed,
     ClientNotAllowed,
+    AddressesUnavailable,
     HeaderConflict,
     CredentialMismatch,
     SignatureMissing,
@@ -129,12 +133,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order in which a request meets them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedRequest,
         Self::HeadersTooLarge,
         Self::UnknownPath,
         Self::MethodNotAllowed,
         Self::ClientNotAllowed,
+        Self::AddressesUnavailable,
         Self::HeaderConflict,
         Self::CredentialMismatch,
         Self::SignatureMissing,
@@ -165,6 +170,7 @@ impl Reason {
             Self::UnknownPath => "unknown_path",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::ClientNotAllowed => "client_not_allowed",
+            Self::AddressesUnavailable => "addresses_unavailable",
             Self::HeaderConflict => "header_conflict",
             Self::CredentialMismatch => "credential_mismatch",
             Self::SignatureMissing => "signature_missing",
@@ -197,6 +203,7 @@ impl Rejection {
             Self::UnknownPath => Reason::UnknownPath,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::ClientNotAllowed(_) => Reason::ClientNotAllowed,
+            Self::AddressesUnavailable => Reason::AddressesUnavailable,
             Self::HeaderConflict(_) => Reason::HeaderConflict,
             Self::CredentialMismatch => Reason::CredentialMismatch,
             Self::SignatureMissing(_) => Reason::SignatureMissing,
@@ -246,7 +253,9 @@ impl Rejection {
             | Reason::TimestampFuture => StatusCode::UNAUTHORIZED,
             Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Reason::Overloaded | Reason::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Reason::AddressesUnavailable | Reason::Overloaded | Reason::KeysUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

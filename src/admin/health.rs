@@ -25,7 +25,7 @@ pub fn answer<B>(request: &Request<B>, gateway: &Gateway, draining: bool) -> Res
         "/readyz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         "/metrics" => {
             let metrics = &gateway.metrics;
-            metrics.buffered_bytes.set(gateway.buffered().try_into().unwrap_or(i64::MAX));
+            gateway.measure();
             match metrics.render(gateway.dedup.stats()) {
                 Ok(text) => (StatusCode::OK, OPEN_METRICS, text),
                 Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),

@@ -9,6 +9,7 @@ use crate::dedup::StoreDown;
 use crate::document::quoted;
 use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
+use crate::gateway::lists::Refresh;
 use crate::gateway::source::{Mode, Proof, Source};
 use crate::quantity::{format_duration, format_size};
 use crate::signature::profile::{MissingId, ReplayGuard};
@@ -105,6 +106,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     }
     match &source.allow {
         Allow::Any => writeln!(text, "allow = \"any\"")?,
+        Allow::Provider(_) => writeln!(text, "allow = \"provider\"")?,
         Allow::Only(networks) => writeln!(text, "allow = {networks}")?,
     }
     let urls: Vec<String> = source.upstreams().iter().map(|upstream| format!("\"{}\"", upstream.url)).collect();
@@ -152,6 +154,19 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     }
 }
 
+fn network(text: &mut String, refresh: &Refresh) -> std::fmt::Result {
+    writeln!(text, "\n[network]")?;
+    let every = refresh.every.map_or("off".to_owned(), format_duration);
+    writeln!(text, "refresh = \"{every}\"")?;
+    if let Some(file) = &refresh.file {
+        writeln!(text, "file = {}", quoted(&file.display().to_string()))?;
+    }
+    match &refresh.ca_file {
+        Some(file) => writeln!(text, "ca_file = {}", quoted(file)),
+        None => Ok(()),
+    }
+}
+
 fn egress(text: &mut String, egress: &EgressConfig) -> std::fmt::Result {
     writeln!(text, "\n[egress]")?;
     writeln!(text, "allow = {}", egress.allow)?;
@@ -172,6 +187,9 @@ fn egress(text: &mut String, egress: &EgressConfig) -> std::fmt::Result {
 }
 
 fn rest(text: &mut String, config: &Config) -> std::fmt::Result {
+    if config.listen.is_some() {
+        network(text, &config.gateway.refresh)?;
+    }
     writeln!(text, "\n[dedup]")?;
     match &config.dedup.store {
         DedupStore::Memory => writeln!(text, "store = \"memory\"")?,

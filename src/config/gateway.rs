@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::environment::Environment;
+use super::network;
 use super::source::{self, Described};
 use crate::document::{Fault, Place, Reader, Value};
 use crate::gateway::Settings;
@@ -47,6 +48,7 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         write_timeout: Duration::from_secs(15),
         max_connections: 10_000,
         max_buffered: 256 << 20,
+        refresh: network::read(root.table("network")),
         sources: Vec::new(),
     };
     let mut tls = None;

@@ -33,6 +33,12 @@ pub struct Sidecar {
     /// Client addresses: provider, any, or addresses and networks [default: any]
     #[arg(long, hide_env_values = true, env = "HOOKWARD_ALLOW", value_name = "LIST", value_delimiter = ',')]
     pub allow: Vec<String>,
+    /// How often the provider's address list is asked for with --allow provider: a duration, or off [default: 6h]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_ADDRESS_REFRESH", value_name = "DURATION")]
+    pub address_refresh: Option<String>,
+    /// Where the last good address list is kept over a restart [default: nowhere]
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_ADDRESS_FILE", value_name = "FILE")]
+    pub address_file: Option<String>,
     /// The URL that the provider was given, where it is signed [default: what each request says]
     #[arg(long, hide_env_values = true, env = "HOOKWARD_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
@@ -126,6 +132,10 @@ impl Sidecar {
             }
             None => {}
         }
+        let mut network = Table::empty(Place::Flag("--address-refresh"));
+        set(&mut network, "refresh", "--address-refresh", self.address_refresh.as_deref());
+        set(&mut network, "file", "--address-file", self.address_file.as_deref());
+        document.set("network", table("--address-refresh", network));
         document.set("gateway", table("--listen", gateway));
         let sources = vec![table("--provider", source)];
         document.set("source", Value { place: Place::Flag("--provider"), node: Node::List(sources) });

@@ -1,5 +1,6 @@
 //! `[[source]]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -17,6 +18,7 @@ use crate::egress::Url;
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
 use crate::gateway::learning::Learning;
+use crate::gateway::lists::{List, Refresh};
 use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source};
 use crate::quantity::parse_duration;
 use crate::signature::challenge::{Challenge, Challenges, Means};
@@ -73,7 +75,7 @@ pub fn read(
     let public_url = reader.parse("public_url", parse_public_url);
     let authorization =
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
-    let allow = read_allow(reader, preset);
+    let allow = read_allow(reader, preset, &settings.refresh);
     let way = Way::read(reader, has_store);
     let store_down = reader.choice("store_down", &StoreDown::WORDS).unwrap_or(StoreDown::FailClosed);
     if way.stores && store_down == StoreDown::FailOpen {
@@ -170,7 +172,7 @@ pub fn read(
         pass_headers,
     };
     warnings.extend(warnings::of_source(reader, &source, &profile, settings));
-    described.about = warnings::about(&source, &profile);
+    described.about = warnings::about(&source, &profile, settings);
     described.about.extend(file.map(|file| format!("its provider is \"{}\", from {file}", source.provider)));
     Some((source, described))
 }
@@ -223,7 +225,7 @@ fn parse_public_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_allow(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Allow> {
+fn read_allow(reader: &Reader<'_>, preset: Option<&Preset>, refresh: &Refresh) -> Option<Allow> {
     let Some(value) = reader.value("allow") else {
         reader.missing("allow", "\"provider\" for the published list, \"any\", or [\"203.0.113.0/24\"]");
         return None;
@@ -233,8 +235,15 @@ fn read_allow(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Allow> {
     };
     match (word.as_str(), preset) {
         ("any", _) => Some(Allow::Any),
-        ("provider", Some(preset)) if !preset.profile.addresses.snapshot.is_empty() => {
-            Some(Allow::Only(preset.profile.addresses.snapshot.clone()))
+        ("provider", Some(preset)) if !preset.profile.addresses.are_unknown() => {
+            if preset.profile.addresses.snapshot.is_empty() && refresh.every.is_none() {
+                let text = format!(
+                    "allow: the addresses of {} are only known to who fetches them, and [network] refresh is \"off\"",
+                    preset.name
+                );
+                reader.fault(value.place.clone(), text);
+            }
+            Some(Allow::Provider(Arc::new(List::of(preset))))
         }
         ("provider", Some(preset)) => {
             let text = format!("allow: {} publishes no addresses, write \"any\" or a list of your own", preset.name);

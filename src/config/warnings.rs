@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use crate::clock::UnixMillis;
 use crate::document::{Fault, Reader};
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
+use crate::gateway::lists::{List, Refresh};
 use crate::gateway::source::{Mode, Proof, Source};
 use crate::quantity::format_duration;
 use crate::signature::Scheme;
+use crate::signature::addresses::Addresses;
+use crate::signature::coverage::BodyCoverage;
 use crate::signature::profile::{Profile, ReplayGuard};
 
 /// The warnings about one source, each with the number or the word to write.
@@ -75,8 +79,11 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
             }
         }
     }
-    if source.allow == Allow::Any && !profile.addresses.are_unknown() {
-        warn("allow", "the provider publishes its addresses, allow = \"provider\" would keep others out".into());
+    if matches!(source.allow, Allow::Any) && !profile.addresses.are_unknown() && !signs_bodies(source) {
+        warn(
+            "allow",
+            "its messages are not signed, or not whole, and the provider publishes its addresses: allow = \"provider\" would keep others out".into(),
+        );
     }
     if let Mode::Proxy(upstream) = &source.mode
         && let Some(timeout) = delivery.timeout.filter(|timeout| upstream.timeout >= *timeout)
@@ -106,7 +113,7 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
 
 /// What `hookward check` says of a source, a line each: how long a captured request could be sent again, how long its
 /// provider tries again, and how long we do.
-pub fn about(source: &Source, profile: &Profile) -> Vec<String> {
+pub fn about(source: &Source, profile: &Profile, settings: &Settings) -> Vec<String> {
     let mut lines = vec![replay_window(source)];
     let remembered = source.dedup.as_ref().map(|policy| policy.ttl);
     lines.push(match (profile.delivery.retry_span, remembered) {
@@ -122,6 +129,15 @@ pub fn about(source: &Source, profile: &Profile) -> Vec<String> {
         ),
         (None, None) => "how long the provider tries again is not known".to_owned(),
     });
+    match &source.allow {
+        Allow::Any if !profile.addresses.are_unknown() => {
+            lines.push(
+                "it hears everybody; allow = \"provider\" would let in only whom the provider publishes".to_owned(),
+            );
+        }
+        Allow::Any | Allow::Only(_) => {}
+        Allow::Provider(list) => lines.push(whom_it_lets_in(list, &settings.refresh)),
+    }
     lines.extend(challenges(source, profile));
     if let Mode::Store { upstreams, schedule, .. } = &source.mode {
         let to =
@@ -148,6 +164,30 @@ fn challenges(source: &Source, profile: &Profile) -> Vec<String> {
         lines.insert(0, format!("answered here and never forwarded: {}", answered.join(", ")));
     }
     lines
+}
+
+/// How many networks a source lets in whose addresses are its provider's, from when, and whether they are refreshed.
+fn whom_it_lets_in(list: &List, refresh: &Refresh) -> String {
+    let Addresses { snapshot, published, refresh: origins } = &list.addresses;
+    let from: Vec<String> = origins.iter().map(ToString::to_string).collect();
+    let from = from.join("; ");
+    if snapshot.is_empty() {
+        return format!(
+            "it lets nobody in, and answers 503, until the provider's addresses are fetched for the first time from {from}"
+        );
+    }
+    let day = list.read.map_or("of an unknown day".to_owned(), |read| {
+        let text = UnixMillis(read.0.saturating_mul(1000)).to_string();
+        format!("of {}", text.split('T').next().unwrap_or_default())
+    });
+    let then = match (list.every(refresh), published) {
+        (Some(every), _) => format!("and asks every {} for today's: {from}", format_duration(every)),
+        (None, _) if !origins.is_empty() => "which nobody refreshes: [network] refresh is \"off\"".to_owned(),
+        (None, Some(page)) => format!("which nobody refreshes: there is no list to fetch, only a page to read, {page}"),
+        (None, None) => "which nobody refreshes: there is no list to fetch".to_owned(),
+    };
+    let plural = if snapshot.len() == 1 { "network" } else { "networks" };
+    format!("it lets in {} {plural} of the provider, {day}, {then}", snapshot.len())
 }
 
 /// How long a captured request of this source could be sent again.
@@ -183,6 +223,17 @@ fn replay_window(source: &Source) -> String {
             "there is no timestamp, and the event id is not signed: a captured body can be sent again under another id; events are {remembered}; replay_guard = \"enforce\" would refuse it"
         ),
         None => format!("there is no timestamp: a captured request is kept out only by dedup; events are {remembered}"),
+    }
+}
+
+/// True if who sends a message has signed all of it.
+fn signs_bodies(source: &Source) -> bool {
+    match &source.proof {
+        Proof::Signature(verifier) => {
+            let alternatives = verifier.scheme().alternatives();
+            alternatives.iter().all(|alternative| alternative.coverage().body != BodyCoverage::Partial)
+        }
+        Proof::Elsewhere(_) => false,
     }
 }
 

@@ -48,7 +48,7 @@ const fn v6_one(last: u16, what: &'static str, source: &'static str) -> Forbidde
 /// The first that contains an address is named, so narrow ones stand before the wide ones around them.
 ///
 /// Source: IANA's special-purpose address registries for IPv4 and IPv6, and the multicast ones (read 2026-11-22).
-const FORBIDDEN: &[Forbidden] = &[
+pub const FORBIDDEN: &[Forbidden] = &[
     v4(0, 0, 0, 0, 8, "this host or network", "RFC 791"),
     v4(10, 0, 0, 0, 8, "private", "RFC 1918"),
     v4(100, 64, 0, 0, 10, "shared by a carrier's NAT", "RFC 6598"),

@@ -1,24 +1,37 @@
 //! Which client addresses a source accepts.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::lists::List;
 use crate::network::Networks;
+use crate::rejection::Rejection;
 
 /// Which client addresses a source accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Allow {
     /// Written `allow = "any"`. An empty list is an error, so a list that loses its last entry never opens the door.
     Any,
     Only(Networks),
+    /// Written `allow = "provider"`: whom its provider publishes, today's list where it is refreshed.
+    Provider(Arc<List>),
 }
 
 impl Allow {
-    /// True if `client`, which is canonical, may come in.
-    pub fn admits(&self, client: IpAddr) -> bool {
-        match self {
+    /// Lets in `client`, which is canonical, if it may come in.
+    ///
+    /// # Errors
+    /// `ClientNotAllowed`, or `AddressesUnavailable` where the provider's list is not known yet.
+    pub fn admit(&self, client: IpAddr) -> Result<(), Rejection> {
+        let is_in = match self {
             Self::Any => true,
             Self::Only(networks) => networks.contain(client),
-        }
+            Self::Provider(list) => match list.in_force() {
+                none if none.is_empty() => return Err(Rejection::AddressesUnavailable),
+                networks => networks.contain(client),
+            },
+        };
+        if is_in { Ok(()) } else { Err(Rejection::ClientNotAllowed(client)) }
     }
 }
 
@@ -29,11 +42,11 @@ mod tests {
     use crate::signature::preset::Preset;
 
     fn allow_of(provider: &str) -> Allow {
-        Allow::Only(Preset::find(provider).expect("a preset").profile.addresses.snapshot.clone())
+        Allow::Provider(Arc::new(List::of(Preset::find(provider).expect("a preset"))))
     }
 
     fn admits(allow: &Allow, client: &str) -> bool {
-        allow.admits(client.parse::<IpAddr>().expect("an address").to_canonical())
+        allow.admit(client.parse::<IpAddr>().expect("an address").to_canonical()).is_ok()
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn rejected(rejection: &Rejection, methods: &[Method], close: bool) -> Reply
             let names = HeaderValue::try_from(names.join(", ")).expect("methods are tokens");
             headers.insert(ALLOW, names);
         }
-        Rejection::Overloaded | Rejection::KeysUnavailable => {
+        Rejection::AddressesUnavailable | Rejection::Overloaded | Rejection::KeysUnavailable => {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         _ => {}

@@ -221,7 +221,7 @@ impl Source {
     /// What the head claims of its signature, or what it alone can be refused for: no byte of a body is read in vain.
     ///
     /// # Errors
-    /// `ClientNotAllowed`, `CredentialMismatch`, or what [`Verifier::inspect`] says of the signature.
+    /// What [`Allow::admit`] says, `CredentialMismatch`, or what [`Verifier::inspect`] says of the signature.
     pub fn admit(&self, client: IpAddr, head: Head<'_>) -> Result<Option<Claimed>, Rejection> {
         self.let_in(client, head.headers)?;
         self.verifier().map(|verifier| verifier.inspect(head)).transpose()
@@ -230,11 +230,9 @@ impl Source {
     /// What is asked of every request, challenges included.
     ///
     /// # Errors
-    /// `ClientNotAllowed` or `CredentialMismatch`.
+    /// What [`Allow::admit`] says, or `CredentialMismatch`.
     pub fn let_in(&self, client: IpAddr, headers: &HeaderMap) -> Result<(), Rejection> {
-        if !self.allow.admits(client) {
-            return Err(Rejection::ClientNotAllowed(client));
-        }
+        self.allow.admit(client)?;
         self.authorization.as_ref().map_or(Ok(()), |authorization| authorization.check(headers))
     }
 

@@ -4,6 +4,8 @@ mod document;
 
 use std::fmt;
 
+pub use document::MAX_ENTRIES;
+
 use super::json::Pointer;
 use crate::document::{Node, Reader};
 use crate::network::{Networks, parse_net};
@@ -60,7 +62,7 @@ impl Addresses {
                 Err(wrong) => reader.fault(text.place, format!("allow: {wrong}")),
             }
         }
-        let published = reader.parse("published", parse_url);
+        let published = reader.parse("published", parse_page);
         let refresh = match reader.value("refresh").map(|value| &value.node) {
             None => Vec::new(),
             Some(Node::List(_)) => reader.tables("refresh").into_iter().flat_map(read_origins).collect(),
@@ -127,6 +129,11 @@ fn read_only(reader: &Reader<'_>) -> Vec<(String, String)> {
     only
 }
 
+/// What people read may begin in the middle of a page.
+fn parse_page(text: &str) -> Result<String, String> {
+    parse_url(text.split_once('#').map_or(text, |(page, _)| page)).map(|_| text.to_owned())
+}
+
 /// An absolute `https://` URL without user or fragment.
 fn parse_url(text: &str) -> Result<String, String> {
     let wrong = || format!("\"{text}\" is not an https:// URL, for example \"https://example.com/ips.json\"");
@@ -155,9 +162,20 @@ fn parse_name(text: &str) -> Result<String, String> {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Document { url, form: Form::Lines } => f.write_str(url),
-            Self::Document { url, form: Form::Json { array: None, .. } } => f.write_str(url),
-            Self::Document { url, form: Form::Json { array: Some(array), .. } } => write!(f, "{url} at {array}"),
+            Self::Document { url, form: Form::Lines } => write!(f, "{url}, line by line"),
+            Self::Document { url, form: Form::Json { array, fields, only } } => {
+                f.write_str(url)?;
+                if let Some(array) = array {
+                    write!(f, " at {array}")?;
+                }
+                if !fields.is_empty() {
+                    write!(f, ", {} of each", fields.join(" or "))?;
+                }
+                for (place, (name, wanted)) in only.iter().enumerate() {
+                    write!(f, "{} {name} is {wanted}", if place == 0 { " whose" } else { " and" })?;
+                }
+                Ok(())
+            }
             Self::Name(name) => write!(f, "the addresses of {name}"),
         }
     }
@@ -197,13 +215,13 @@ mod tests {
                 ]"#
             ),
             [
-                "https://a.example/all.json",
-                "https://a.example/ips.txt?live=1",
+                "https://a.example/all.json, ip_prefix or ipv6_prefix of each whose service is X",
+                "https://a.example/ips.txt?live=1, line by line",
                 "the addresses of out.a.example",
                 "the addresses of in.a.example"
             ]
         );
-        let both = read("allow = [\"8.8.8.0/24\"]\npublished = \"https://a.example/ips\"").expect("a list");
+        let both = read("allow = [\"8.8.8.0/24\"]\npublished = \"https://a.example/ips#webhooks\"").expect("a list");
         assert_eq!((both.snapshot.to_string().as_str(), both.refresh.len()), ("[\"8.8.8.0/24\"]", 0));
         assert!(read("").is_ok_and(|none| none.are_unknown()));
     }
@@ -213,6 +231,7 @@ mod tests {
         for (bad, why) in [
             (r#"refresh = { url = "http://a.example/x", lines = true }"#, "is not an https:// URL"),
             (r#"refresh = { url = "https://u:p@a.example/x", lines = true }"#, "is not an https:// URL"),
+            (r#"refresh = { url = "https://a.example/x#y", lines = true }"#, "is not an https:// URL"),
             (r#"refresh = { url = "https:///x", lines = true }"#, "is not an https:// URL"),
             (r#"refresh = { url = "https://a.example/x" }"#, "write { url"),
             (r#"refresh = { url = "https://a.example/x", lines = false }"#, "write { url"),
@@ -230,7 +249,7 @@ mod tests {
                 r#"refresh = { url = "https://a.example/x", json = "/a", field = "c", only = { b = 1 } }"#,
                 "1 is not a string",
             ),
-            (r#"refresh = { url = "https://a.example/x", json = "/a", feild = "b" }"#, "did you mean `field`?"),
+            (r#"refresh = { url = "https://a.example/x", json = "/a", fields = "b" }"#, "did you mean `field`?"),
             (r#"refresh = "https://a.example/x""#, "is not a table"),
             (r#"published = "ips""#, "is not an https:// URL"),
             (r#"allow = ["0.0.0.0/0"]"#, "is every address"),

@@ -239,9 +239,10 @@ mod tests {
         ] {
             assert_eq!(why(slug), expected, "{slug}");
         }
-        let refused = Preset::all().filter_map(|preset| Some((&preset.slug, preset.can_emit().err()?)));
-        let odd: Vec<_> = refused.filter(|(_, why)| why.starts_with("its own scheme refuses")).collect();
-        assert_eq!(odd.len(), 1, "a scheme that refuses what it signs is rather mistaken: {odd:?}");
+        // A scheme that refuses what it signs is rather mistaken.
+        let refused = Preset::all().filter_map(|preset| Some((preset.slug.as_str(), preset.can_emit().err()?)));
+        let odd = refused.filter(|(_, why)| why.starts_with("its own scheme refuses")).map(|(slug, _)| slug);
+        assert_eq!(odd.collect::<Vec<_>>(), ["infisical", "worldline"], "its time is the body's, its key has a name");
     }
 
     /// What the preset's own scheme says of a delivery that it emitted: attempt `number`, signed at `signed`.

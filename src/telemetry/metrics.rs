@@ -83,6 +83,54 @@ impl DeliveryMetrics {
     }
 }
 
+/// What came of asking for a provider's address list. The `result` of `gateway_addresses_refreshes_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshResult {
+    /// There is a new one.
+    Ok,
+    /// It is the one that was known.
+    Unchanged,
+    /// There was no answer, or none that is meant to be a list.
+    Unreachable,
+    /// What came is no list that could be believed.
+    Refused,
+}
+
+impl RefreshResult {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Ok, "ok"),
+        (Self::Unchanged, "unchanged"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Refused, "refused"),
+    ];
+}
+
+/// The metrics of one provider's address list, resolved once.
+#[derive(Debug)]
+pub struct ListMetrics {
+    results: Vec<Counter>,
+    /// How many entries are in force.
+    pub networks: Gauge,
+}
+
+impl ListMetrics {
+    /// Counts what came of asking.
+    pub fn count(&self, result: RefreshResult) {
+        self.results[result as usize].inc();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabel {
+    provider: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefreshLabels {
+    provider: String,
+    result: &'static str,
+}
+
 /// The metrics of the sender, resolved once.
 #[derive(Debug)]
 pub struct SenderMetrics {
@@ -169,6 +217,9 @@ pub struct Metrics {
     pub deliveries_in_flight: Gauge,
     pub circuits_open: Gauge,
     pub reload_successful: Gauge,
+    list_age: Family<ProviderLabel, Gauge>,
+    list_networks: Family<ProviderLabel, Gauge>,
+    list_refreshes: Family<RefreshLabels, Counter>,
 }
 
 /// The metrics of one source, resolved once.
@@ -303,6 +354,25 @@ impl Metrics {
             "1 if the configuration was taken over when it was last read",
             reload_successful.clone(),
         );
+        let list_age = Family::default();
+        registry.register_with_unit(
+            "gateway_addresses_age",
+            "How long ago a provider published the addresses that are let in for it",
+            Unit::Seconds,
+            list_age.clone(),
+        );
+        let list_networks = Family::default();
+        registry.register(
+            "gateway_addresses_networks",
+            "Entries of the address lists that are in force, by provider",
+            list_networks.clone(),
+        );
+        let list_refreshes = Family::default();
+        registry.register(
+            "gateway_addresses_refreshes",
+            "Requests for providers' address lists, by what came of them",
+            list_refreshes.clone(),
+        );
         registry.register("build", "The running program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             registry,
@@ -331,6 +401,9 @@ impl Metrics {
             deliveries_in_flight,
             circuits_open,
             reload_successful,
+            list_age,
+            list_networks,
+            list_refreshes,
         }
     }
 
@@ -362,6 +435,37 @@ impl Metrics {
         let disabled =
             ["failing", "gone", "exhausted"].map(|reason| self.disabled.get_or_create_owned(&ReasonLabel { reason }));
         Arc::new(SenderMetrics { published, grouped: self.grouped.clone(), disabled })
+    }
+
+    /// The metrics of a provider's address list, but for its age.
+    pub fn list(&self, provider: &str) -> ListMetrics {
+        let results = RefreshResult::ALL.map(|(_, result)| {
+            self.list_refreshes.get_or_create_owned(&RefreshLabels { provider: provider.to_owned(), result })
+        });
+        let networks = self.list_networks.get_or_create_owned(&ProviderLabel { provider: provider.to_owned() });
+        ListMetrics { results: results.to_vec(), networks }
+    }
+
+    /// Sets how many seconds old a provider's address list is; `None` where there is none yet.
+    pub fn set_list_age(&self, provider: &str, seconds: Option<i64>) {
+        let label = ProviderLabel { provider: provider.to_owned() };
+        match seconds {
+            Some(seconds) => {
+                self.list_age.get_or_create_owned(&label).set(seconds);
+            }
+            None => {
+                self.list_age.remove(&label);
+            }
+        }
+    }
+
+    /// Says nothing more of the address list of a provider that no source has any more.
+    pub fn forget_list(&self, provider: &str) {
+        self.set_list_age(provider, None);
+        self.list_networks.remove(&ProviderLabel { provider: provider.to_owned() });
+        for (_, result) in RefreshResult::ALL {
+            self.list_refreshes.remove(&RefreshLabels { provider: provider.to_owned(), result });
+        }
     }
 
     /// The metrics of the deliveries of the source called `name`.

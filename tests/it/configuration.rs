@@ -48,7 +48,7 @@ fn keys(text: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn the_example_shows_every_key_that_the_program_reads() {
     let known = hookward::config::known_keys();
     let shown = keys(&whole_example());
-    for table in ["gateway", "source", "dedup", "store", "delivery", "sender", "egress", "admin", "log"] {
+    for table in ["gateway", "source", "network", "dedup", "store", "delivery", "sender", "egress", "admin", "log"] {
         let known: BTreeSet<String> = known[table].iter().map(|key| (*key).to_owned()).collect();
         assert_eq!(shown.get(table), Some(&known), "[{table}]");
     }

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod addresses;
 mod configuration;
 mod conformance;
 mod crashes;

@@ -23,6 +23,7 @@ use hookward::app::{App, Plan};
 use hookward::clock::{Clock, UnixTime};
 use hookward::config::Config;
 use hookward::config::environment::Environment;
+use hookward::egress::Resolver;
 use hookward::signature::Message;
 use hookward::signature::place::Params;
 use hookward::signature::preset::Preset;
@@ -73,6 +74,11 @@ impl Gateway {
 
     /// A whole configuration.
     pub fn from_text(text: &str, upstream: Upstream) -> Self {
+        Self::with_resolver(text, upstream, Resolver::System)
+    }
+
+    /// The same where names mean what a test says.
+    pub fn with_resolver(text: &str, upstream: Upstream, resolver: Resolver) -> Self {
         hookward::egress::install_crypto();
         let environment = Environment::from([("SECRET", SECRET), ("OTHER", "another-secret-0123456789")]);
         let config = match Config::parse("test.toml", text, &environment) {
@@ -80,7 +86,8 @@ impl Gateway {
             Err(faults) => panic!("{text}\n{faults:#?}"),
         };
         let clock = Arc::new(AtomicI64::new(NOW));
-        let app = App::start(Plan::from(config), Clock::Manual(Arc::clone(&clock))).expect("a free port");
+        let plan = Plan { resolver, ..Plan::from(config) };
+        let app = App::start(plan, Clock::Manual(Arc::clone(&clock))).expect("a free port");
         Self { app, upstream, clock }
     }
 
@@ -101,6 +108,7 @@ impl Gateway {
     /// The number that a line of `/metrics` begins with, after its labels.
     pub fn metric(&self, line: &str) -> f64 {
         let gateway = self.app.gateway();
+        gateway.measure();
         let text = gateway.metrics.render(gateway.dedup.stats()).expect("text");
         let found = text.lines().find_map(|known| known.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
         found.unwrap_or_else(|| panic!("{line} is not in\n{text}"))

@@ -14,8 +14,8 @@ fn a_source_has_a_provider_from_a_file() {
     let source = &config.gateway.sources[0];
     assert_eq!(source.provider, "acme");
     assert_eq!(source.verified_by[0], "acme;key=1");
-    assert!(source.allow.admits("203.0.113.9".parse().expect("an address")));
-    assert!(!source.allow.admits("203.0.114.9".parse().expect("an address")));
+    assert!(source.allow.admit("203.0.113.9".parse().expect("an address")).is_ok());
+    assert!(source.allow.admit("203.0.114.9".parse().expect("an address")).is_err());
     assert!(config.effective.contains(&format!("provider = \"{acme}\"\n")), "{}", config.effective);
     let line = ("stripe".to_owned(), format!("its provider is \"acme\", from {acme}"));
     assert!(config.about.contains(&line), "{:?}", config.about);
