@@ -56,7 +56,6 @@ fn each_fault_names_its_place_and_the_way_out() {
         ("allow = [\"10.1.2.3/8\"]", "allow: \"10.1.2.3/8\" has bits behind its prefix, write \"10.0.0.0/8\""),
         ("allow = [\"10.0.0/8\"]", "allow: \"10.0.0/8\" is not an address or a network"),
         ("allow = \"all\"", "allow: \"all\" is neither \"provider\" nor \"any\""),
-        ("allow = \"provider\"", "allow: Stripe publishes no addresses"),
         ("provider = \"strpe\"", "provider: \"strpe\" is not a provider, did you mean \"stripe\"?"),
         ("secrets = [{ env = \"EMPTY\" }]", "the secret of { env = \"EMPTY\" } is empty"),
         (
@@ -256,6 +255,13 @@ fn replay_and_retry_windows_are_warned_of_with_the_number_to_write() {
         warnings(&vanta).iter().any(|warning| warning.contains("can be replayed at any time")),
         "its time is not signed"
     );
+    // Who signs nothing is only known by where it comes from.
+    let known_by_address = |provider: &str| {
+        warnings(&GOOD.replace("stripe", provider)).iter().any(|warning| warning.contains("would keep others out"))
+    };
+    assert_eq!(["gitlab", "stripe", "shopify"].map(known_by_address), [true, false, false]);
+    let nobody = faults(&with("allow = \"provider\"").replace("stripe", "shopify"));
+    assert!(nobody[0].contains("allow: Shopify publishes no addresses"), "{nobody:?}");
     assert!(
         warnings(&with("secrets = [{ literal = \"short\" }]")).iter().any(|warning| warning.contains("only 5 bytes"))
     );

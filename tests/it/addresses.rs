@@ -501,3 +501,31 @@ fn a_sidecar_says_where_its_list_is_kept() {
     assert!(said.contains("--address-refresh: [network]: refresh: \"soon\" is not a duration"), "{said}");
     assert!(said.contains("--address-file: [network]: file: \"/\" is no file"), "{said}");
 }
+
+#[test]
+fn the_page_about_it_is_true() {
+    let page = std::fs::read_to_string("docs/addresses.md").expect("the page");
+    let blocks = |kind: &str| -> Vec<String> {
+        let fence = format!("```{kind}\n");
+        page.split(&fence).skip(1).filter_map(|part| Some(part.split_once("```")?.0.to_owned())).collect()
+    };
+    let (files, said) = (blocks("toml"), blocks("text"));
+    let folder = TempDir::new().expect("a folder");
+    let path = file(&folder, "h.toml", &files[0]);
+    let output = hookward(&["check", "-c", Path::to_str(&path).expect("a path")]).env("GITHUB_SECRET", SECRET).output();
+    let output = String::from_utf8_lossy(&output.expect("the program").stdout).into_owned();
+    assert!(output.contains(&said[0]) && output.contains("is good: 1 source, 0 warnings"), "{}\n{output}", said[0]);
+    let own = hookward::signature::preset::Preset::from_file("acme", "acme.toml", &files[1]).expect("a provider");
+    assert_eq!(own.profile.addresses.refresh.len(), 1);
+    let metrics = hookward::telemetry::metrics::Metrics::new();
+    metrics.list("acme").count(hookward::telemetry::metrics::RefreshResult::Ok);
+    metrics.set_list_age("acme", Some(1));
+    let rendered = metrics.render(hookward::dedup::DedupStats::default()).expect("text");
+    let named =
+        page.split('`').filter_map(|code| code.split_once('{')).filter(|(name, _)| name.starts_with("hookward_"));
+    let named: Vec<&str> = named.map(|(name, _)| name).collect();
+    assert_eq!(named.len(), 3);
+    for name in named {
+        assert!(rendered.contains(&format!("{name}{{provider=\"acme\"")), "{name}\n{rendered}");
+    }
+}

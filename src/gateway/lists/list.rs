@@ -64,3 +64,33 @@ impl List {
         self.in_force.store(Arc::clone(networks));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_name_is_asked_for_every_hour_and_what_is_only_read_never() {
+        let every = |provider: &str, hours: Option<u64>| {
+            let refresh = Refresh { every: hours.map(|hours| Duration::from_secs(hours * 3600)), ..Refresh::default() };
+            let every = List::of(Preset::find(provider).expect("a preset")).every(&refresh);
+            every.map(|every| every.as_secs())
+        };
+        assert_eq!(every("github", Some(6)), Some(6 * 3600));
+        assert_eq!(every("adyen-platform", Some(6)), Some(3600));
+        assert_eq!(every("adyen-platform", None), None);
+        assert_eq!(every("vgs", Some(6)), None);
+    }
+
+    #[test]
+    fn a_snapshot_is_of_the_day_on_which_it_was_read() {
+        let vgs = List::of(Preset::find("vgs").expect("a preset"));
+        assert_eq!(vgs.read.map(|read| read.0 % 86_400), Some(0));
+        let own = Preset::from_file(
+            "own",
+            "own.toml",
+            "[signature]\nalgorithm = \"equal\"\nheader = \"X\"\nunsigned_body = true\n",
+        );
+        assert_eq!(List::of(&own.expect("a provider")).read, None);
+    }
+}
