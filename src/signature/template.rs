@@ -185,14 +185,13 @@ impl Template {
         matches!(self.parts.last(), Some(Part::Piece(Piece { source: Source::Body, filters, .. })) if filters.is_empty())
     }
 
-    /// True if a piece of it is `source` as it is, or a digest of it.
+    /// True if a piece of it is `source` as it is, or what tells it from any other: its digest, or its bytes encoded.
     pub fn binds(&self, source: &Source) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Literal(_) => false,
             Part::Segment(template) => template.binds(source),
             Part::Piece(piece) => {
-                let digests = piece.filters.iter().all(|filter| matches!(filter, Filter::Digest(..)));
-                digests
+                piece.filters.iter().all(Filter::tells_apart)
                     && match &piece.source {
                         Source::Template(template) => template.binds(source),
                         own => own == source,
@@ -445,6 +444,8 @@ mod tests {
         assert_eq!(plain("{id|sha1}"), "ca73ab65568cd125c2d27a22bbd9e863c10b675d");
         assert_eq!(plain("{id|md5-base64}").len(), 24);
         assert_eq!(plain("{id|crc32}"), "3707901625");
+        assert_eq!(plain("{id|base64}{id|json}"), "SQ==\"I\"");
+        assert_eq!(plain("{id|sha256-raw|base64|sha256}"), plain("{id|sha256-base64|sha256}"));
         assert_eq!(plain("{url.path|encode-uri}?{url.query|encode-component}"), "/p%2520q?Data.Id%3DAbC%26x%3D1");
     }
 

@@ -67,7 +67,7 @@ impl Piece {
 
     /// True if its length is not known beforehand.
     pub fn is_open(&self) -> bool {
-        !matches!(self.filters.last(), Some(Filter::Digest(..)))
+        !self.filters.last().is_some_and(Filter::has_fixed_length)
     }
 
     /// Refuses a header or a parameter that holds what separates it from the next piece: it could swallow that.
