@@ -1,4 +1,5 @@
-//! Requests that the providers' own libraries signed or confirmed: judged by the command and by the running gateway.
+//! Requests that the providers' own libraries signed or confirmed, or that they published: judged by the command and by
+//! the running gateway.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -112,7 +113,7 @@ fn recorded() -> Vec<(Recorded, String)> {
 #[test]
 fn the_command_judges_each_as_its_provider_does() {
     let recorded = recorded();
-    assert_eq!(recorded.len(), 822);
+    assert_eq!(recorded.len(), 855);
     let mut child =
         hookward(&["verify", "--case", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program");
     let mut stdin = child.stdin.take().expect("a pipe");
