@@ -15,7 +15,7 @@ use hookward::signature::preset::{Confidence, Preset};
 use hookward::signature::secret::Secret;
 use hookward::signature::{Alternative, Message, Signed, Verifier};
 use http::{HeaderName, HeaderValue};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use sha2::{Digest, Sha256};
 
@@ -224,10 +224,15 @@ fn edited(signed: &Signed, place: &str, edit: impl Fn(&str) -> Option<String>) -
     let mut whole = if in_query { edited.url.clone() } else { String::from_utf8(edited.body).expect("text") };
     let start = whole.find(&opening).expect("a signature") + opening.len();
     let end = whole[start..].find(closing).map_or(whole.len(), |length| start + length);
-    match edit(&whole[start..end]) {
-        Some(text) => whole.replace_range(start..end, &text),
+    // In JSON a signature has nothing that is written otherwise.
+    let is_json = closing == '"';
+    let decoded = percent_decode_str(&whole[start..end]).decode_utf8().expect("text");
+    let text = if is_json { whole[start..end].to_owned() } else { decoded.into_owned() };
+    match edit(&text) {
+        Some(text) if is_json => whole.replace_range(start..end, &text),
+        Some(text) => whole.replace_range(start..end, &utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string()),
         // Under another name it is no signature, and what surrounds it stays well-formed.
-        None => whole.insert_str(start - opening.len() + usize::from(closing == '"'), "not-"),
+        None => whole.insert_str(start - opening.len() + usize::from(is_json), "not-"),
     }
     if in_query {
         Signed { url: whole, body: signed.body.clone(), ..edited }
