@@ -41,6 +41,8 @@ enum Slot {
     KeyId,
     /// Something that is signed, or ignored.
     Named(String),
+    /// `{_}`: something that nobody reads, which may be there again.
+    Ignored,
 }
 
 /// What a value says beside its signatures.
@@ -154,7 +156,7 @@ impl ValueSyntax {
                     Slot::KeyId if found.parts.key_id.replace(text).is_some() => {
                         return Err(Rejection::HeaderConflict("the signature header has two key ids".into()));
                     }
-                    Slot::Timestamp | Slot::KeyId => {}
+                    Slot::Timestamp | Slot::KeyId | Slot::Ignored => {}
                     Slot::Named(name) => found.parts.add(name, text)?,
                     Slot::Signature if text.is_empty() => {}
                     Slot::Signature if found.candidates.len() == MAX_CANDIDATES => {
@@ -216,6 +218,7 @@ impl Item {
                 "signature" => Slot::Signature,
                 "timestamp" => Slot::Timestamp,
                 "key_id" => Slot::KeyId,
+                "_" => Slot::Ignored,
                 name if !name.is_empty() && name.chars().all(plain) => Slot::Named(name.to_owned()),
                 _ => return Err(wrong()),
             };
@@ -254,6 +257,7 @@ impl Item {
                 Slot::Timestamp => parts.timestamp.unwrap_or_default(),
                 Slot::KeyId => parts.key_id.unwrap_or_default(),
                 Slot::Named(name) => parts.named(name).unwrap_or_default(),
+                Slot::Ignored => "",
             });
             text.push_str(literal);
         }
@@ -304,6 +308,9 @@ mod tests {
         let found = read(&named, "t=1,h=x-test x-test2,v1=aa").expect("a list");
         assert_eq!(found.parts.named("headers"), Some("x-test x-test2"));
         assert_eq!(reason(&named, "h=a,h=b,v1=aa"), Some(Reason::HeaderConflict));
+        let ignored = syntax(&["{_}|{signature}"], Some('&'));
+        let found = read(&ignored, "key-1|aa&key-2|bb").expect("two pairs");
+        assert_eq!((found.parts.key_id, found.candidates.as_slice()), (None, ["aa", "bb"].as_slice()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod support;
 
 mod addresses;
+mod challenges;
 mod configuration;
 mod conformance;
 mod crashes;

@@ -350,13 +350,13 @@ fn read_visit(reader: Reader<'_>) -> Option<Visit> {
             false => Err(format!("\"{text}\" does not begin with a slash")),
         }),
     };
-    let query = reader.parse("query", |text| match text.split_once('=') {
+    let parameter = reader.parse("parameter", |text| match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("\"{text}\" is no parameter, for example \"Action=ConfirmSubscription\"")),
     });
     let place = read_place(&reader);
     reader.finish();
-    Some(Visit { place: place?, hosts, path_begins: path_begins?, query })
+    Some(Visit { place: place?, hosts, path_begins: path_begins?, parameter })
 }
 
 impl Form {

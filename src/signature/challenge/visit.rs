@@ -17,7 +17,7 @@ pub struct Visit {
     /// Begins with a slash.
     pub path_begins: String,
     /// A parameter that the URL's query has once, with this value.
-    pub query: Option<(String, String)>,
+    pub parameter: Option<(String, String)>,
 }
 
 /// A host that may be visited, on port 443 unless it names another.
@@ -82,7 +82,7 @@ impl Visit {
             && segments_are_plain
             && plain(path, b"-._~/")
             && plain(query, b"-._~%=&:/+")
-            && self.query.as_ref().is_none_or(asks)
+            && self.parameter.as_ref().is_none_or(asks)
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
             place: Place::Json(Pointer::member("u")),
             hosts: vec![PinnedHost::parse(host).expect("a host")],
             path_begins: "/".into(),
-            query: Some(("Action".into(), "ConfirmSubscription".into())),
+            parameter: Some(("Action".into(), "ConfirmSubscription".into())),
         }
     }
 
