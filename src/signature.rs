@@ -43,6 +43,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
@@ -96,6 +98,8 @@ pub struct Alternative {
     /// It is only for messages of which these hold.
     when: Vec<Condition>,
     place: SignaturePlace,
+    /// Its text is base64 of a JSON object, in which the value stands here.
+    wrapped: Option<Pointer>,
     value: ValueSyntax,
     encoding: Encoding,
     mechanism: Mechanism,
@@ -430,7 +434,23 @@ impl Alternative {
         if texts.is_empty() {
             return Err(Rejection::SignatureMissing(format!("no {self}")));
         }
+        if let Some(pointer) = &self.wrapped {
+            for text in &mut texts {
+                let inner = unwrapped(text, pointer).ok_or_else(|| {
+                    Rejection::SignatureMalformed(format!("{self} is not base64 of JSON with a text at {pointer}"))
+                })?;
+                *text = Cow::Owned(inner);
+            }
+        }
         Ok(texts)
+    }
+
+    /// A value as its place has it.
+    fn wrap(&self, value: String) -> String {
+        match &self.wrapped {
+            Some(pointer) => wrapped(&value, pointer),
+            None => value,
+        }
     }
 
     /// True if the signature stands where it can be read before the body is.
@@ -461,6 +481,23 @@ impl Alternative {
         }
         Ok(None)
     }
+}
+
+/// A text with more characters wraps no signature.
+const MAX_WRAPPED: usize = 4096;
+
+/// The text at `pointer` of the JSON that `text` is base64 of.
+fn unwrapped(text: &str, pointer: &Pointer) -> Option<String> {
+    if text.len() > MAX_WRAPPED {
+        return None;
+    }
+    let document = STANDARD.decode(text).ok()?;
+    json::find(&document, pointer).and_then(json::text).filter(|inner| !inner.is_empty()).map(Cow::into_owned)
+}
+
+/// `text` as [`unwrapped`] reads it, where the pointer has one step.
+fn wrapped(text: &str, pointer: &Pointer) -> String {
+    STANDARD.encode(serde_json::json!({ &pointer.steps()[0]: text }).to_string())
 }
 
 /// Where the signature stands, in words: `header stripe-signature`.

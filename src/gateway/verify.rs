@@ -29,7 +29,7 @@ pub struct Verified {
     event_id: Option<HeaderValue>,
     alternative: Option<usize>,
     claim: Option<ClaimKeys>,
-    challenge: Option<Met>,
+    challenge: Option<Box<Met>>,
 }
 
 /// A request that was refused and is forwarded all the same, because its source does not enforce. Carries no proof.
@@ -67,7 +67,7 @@ impl Verified {
 
     /// The challenge that it is: then it is answered here, and has neither id nor claim.
     pub fn take_challenge(&mut self) -> Option<Met> {
-        self.challenge.take()
+        self.challenge.take().map(|met| *met)
     }
 
     /// The request, with what is said of it to the upstream.
@@ -119,7 +119,7 @@ struct Judgement {
     alternative: Option<usize>,
     event_id: Option<HeaderValue>,
     claim: Option<ClaimKeys>,
-    challenge: Option<Met>,
+    challenge: Option<Box<Met>>,
 }
 
 fn judge(
@@ -144,7 +144,7 @@ fn judge(
     };
     // Before anything is asked of its id: a challenge is no event.
     if let Some(met) = source.challenges.genuine(Contents { head: received.head(), body, json: body })? {
-        return Ok(Judgement { key, alternative, event_id: None, claim: None, challenge: Some(met) });
+        return Ok(Judgement { key, alternative, event_id: None, claim: None, challenge: Some(Box::new(met)) });
     }
     cross_check(source, headers, body)?;
     let of = match (&source.proof, alternative, &source.dedup) {

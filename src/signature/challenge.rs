@@ -321,9 +321,9 @@ impl Challenge {
     /// What `contents` want done, if they are this challenge. The method is the caller's to compare.
     ///
     /// # Errors
-    /// `ChallengeMalformed` where a value is not of its shape, `ClaimMismatch` where it names another verify token,
-    /// `UntrustedKeyUrl` where it wants a URL visited that is none of the provider's, `HeaderConflict` where a value is
-    /// there twice. Nothing of it may be repeated.
+    /// `ChallengeMalformed` where a value is not of its shape, `ClaimMismatch` where it names another verify token, or
+    /// wants a URL visited that is none of the provider's, `HeaderConflict` where a value is there twice. Nothing of it
+    /// may be repeated.
     pub fn judge(&self, contents: Contents<'_>, means: &Means) -> Result<Option<Wanted>, Rejection> {
         if contents.body.len() > Self::MAX_LEN || !self.is_meant(contents, means)? {
             return Ok(None);
@@ -612,7 +612,7 @@ mod tests {
         let get = "method = \"GET\"\necho = { query = \"c\" }\n";
         for (text, wanted) in [
             ("", "own.toml:5:8: [challenge]: nothing tells it from an event"),
-            ("method = \"PUT\"", "own.toml:6:10: [challenge]: method: \"PUT\" is not known"),
+            ("method = \"PUT\"", "own.toml:6:10: [challenge]: method: \"PUT\" is not one of POST"),
             ("method = \"GET\"\nsigned = true", "own.toml:7:10: [challenge]: signed: the provider signs no GET"),
             ("method = \"GET\"\nwhen = [{ json = \"/a\" }]", "only a POST has a body to look into"),
             ("when = [{ claim = \"a\" }]", "a challenge is read before its signature"),

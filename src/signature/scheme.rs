@@ -125,6 +125,10 @@ impl Alternative {
         }
         let place = read_signature_place(&signature);
         let value = read_value(&signature);
+        let wrapped = signature.parse("wrapped", |text| match Pointer::parse(text)? {
+            pointer if pointer.steps().len() == 1 => Ok(pointer),
+            _ => Err(format!("\"{text}\" has more than one step, write \"/signature\"")),
+        });
         let encoding = signature.choice("encoding", &Encoding::WORDS);
         let named = read_pieces(&signature);
         let signs = signature.parse("signs", |text| Template::parse(text, &named));
@@ -192,6 +196,7 @@ impl Alternative {
             name,
             when,
             place,
+            wrapped,
             value,
             encoding: encoding.unwrap_or(default),
             mechanism,

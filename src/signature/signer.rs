@@ -330,7 +330,7 @@ impl<'a> Draft<'a> {
         let parts = ValueParts::at(timestamp);
         let write = |texts: &[String]| match alternative.mechanism {
             Mechanism::Bespoke(_) => texts.first().cloned().unwrap_or_default(),
-            _ => alternative.value.write(texts, &parts),
+            _ => alternative.wrap(alternative.value.write(texts, &parts)),
         };
         match &alternative.place {
             SignaturePlace::Headers(names) => {

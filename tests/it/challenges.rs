@@ -270,6 +270,41 @@ async fn discord_is_ponged_in_both_of_its_ways() {
 }
 
 #[tokio::test]
+async fn ebay_gets_the_hash_of_its_code_the_token_and_the_endpoint() {
+    // A key and a signature that openssl made (`openssl dgst -sha1 -sign`).
+    let key = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEQTOHoNc/Yw1MnFqROf12l96JByAH\ns8qwxHY1NUHRFrENmuLDyVMsSy82QJAVC2bHKK8gPDdUY5ZlYetu4jIQxQ==\n-----END PUBLIC KEY-----";
+    let signature = "MEYCIQCO72OcKXEkxRucCfmt7+DYJMo0+osih9O9jxysTt/x3QIhANsFc7GNJxHhG+BUDw4FP9G/WUW8RPvPoDqoz21N5ZSc";
+    let rest = format!(
+        "{}verify_token = {{ literal = \"webhook-co-ebay-verify-token-0123456789abcdef\" }}\npublic_url = \"https://wbhk.my/t/ebay-acct-deletion\"",
+        literal(key)
+    );
+    let gateway = Gateway::start("ebay", &rest).await;
+    let challenge = get("?challenge_code=71745723-9b5e-4f8a-bc11-9f0e2a7d4c63");
+    let wanted = r#"{"challengeResponse":"d24cd543fe79a6b0b79e99e0b27939b4a01fce883ae11a63ca875183a5a07ba4"}"#;
+    answered(&gateway, challenge.clone(), JSON, wanted).await;
+    // The endpoint is the one that was given to eBay, whatever a request calls it.
+    answered(&gateway, challenge.header("Host", "evil.example"), JSON, wanted).await;
+    refuses_hostile_values(&gateway, "challenge_code").await;
+
+    // The signature stands in base64 of JSON.
+    let wrapped = STANDARD.encode(format!(
+        r#"{{"alg":"ecdsa","kid":"9936261a-7d7b-4621-a0f1-96ccb428af48","signature":"{signature}","digest":"SHA1"}}"#
+    ));
+    let event =
+        |header: &str, body: &str| Request::post("/in").header("X-EBAY-SIGNATURE", header).body(body.as_bytes());
+    let body = r#"{"notification":{"notificationId":"n1"}}"#;
+    let long = STANDARD.encode(format!(r#"{{"x":"{}","signature":"{signature}"}}"#, "x".repeat(4096)));
+    for bad in
+        ["", "x", signature, &STANDARD.encode("{}"), &STANDARD.encode(r#"{"signature":"AA=="}"#), &wrapped[4..], &long]
+    {
+        refused(&gateway, event(bad, body), 401).await;
+    }
+    refused(&gateway, event(&wrapped, &body.replace("n1", "n2")), 401).await;
+    assert_eq!(gateway.send(event(&wrapped, body)).await.status, 200);
+    assert_eq!(gateway.upstream.arrived().len(), 1);
+}
+
+#[tokio::test]
 async fn event_grid_validates_by_post_and_by_options() {
     let gateway = Gateway::start("azure-event-grid", "").await;
     let body = r#"[{"id":"2d1781af-3a4c-4d7c-bd0c-e34b19da4e66","topic":"/subscriptions/x","subject":"","data":{"validationCode":"512d38b6-c7b8-40c8-89fe-f46f9e9622b6","validationUrl":"https://rp-eastus2.eventgrid.azure.net:553/x"},"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","eventTime":"2022-10-28T04:23:35.1981776Z","metadataVersion":"1","dataVersion":"1"}]"#;
@@ -400,6 +435,14 @@ fn check_says_which_challenges_are_answered_and_what_the_others_lack() {
     assert!(check("aws-sns", "").contains("is not answered: the source lacks params.topic_arn"));
     let stranger = check("slack", &format!("{secret}{token}"));
     assert!(stranger.contains("verify_token: no challenge of this provider has one, leave it out"), "{stranger}");
+    let shown = hookward(&["providers", "show", "meta"]).output().expect("the program");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for wanted in [
+        "verification: unsigned GET with query parameter hub.mode subscribe and query parameter hub.verify_token {verify_token}; {echo} is query parameter hub.challenge; answered 200, {echo}",
+        "verify_token = { env = \"META_WHATSAPP_VERIFY_TOKEN\" }",
+    ] {
+        assert!(shown.contains(wanted), "{shown}");
+    }
     let stranger = check("slack", "secrets = [{ file = \"/nonexistent/x\", learn = true }]\n");
     assert!(stranger.contains("this provider does not bring its secret in a request"), "{stranger}");
 }

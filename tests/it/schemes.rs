@@ -7,8 +7,8 @@ use std::process::{Output, Stdio};
 
 use rcgen::{KeyPair, PKCS_ED25519};
 
-use crate::support::Upstream;
 use crate::support::child::{Serving, hookward};
+use crate::support::{Gateway, Request, Upstream};
 
 const SECRET: &str = "a-secret-of-more-than-16-bytes";
 const JSON: &str = r#"{"id":"evt_1","order":{"id":"o1","amount":100},"meta":{},"items":[{"id":"a","state":"paid"},{"id":"b","state":"open"}]}"#;
@@ -71,7 +71,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn each_example_of_the_page_signs_and_verifies() {
     let examples = examples();
-    assert_eq!(examples.len(), 18);
+    assert_eq!(examples.len(), 22);
     let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let (private, public) = (pair.serialize_pem(), pair.public_key_pem());
     for (heading, text) in examples.into_iter().filter(|(_, text)| !text.contains("signature = \"none\"")) {
@@ -103,6 +103,45 @@ fn each_example_of_the_page_signs_and_verifies() {
         let other = KeyPair::generate_for(&PKCS_ED25519).expect("a key").public_key_pem();
         let other = if text.contains("ed25519") { other.as_str() } else { "another-secret-of-16-bytes" };
         assert!(!verify(file, other, &request).0, "{heading}");
+    }
+}
+
+#[tokio::test]
+async fn the_handshakes_of_the_page_are_answered() {
+    let handshakes: Vec<String> =
+        examples().into_iter().filter(|(heading, _)| heading == "Handshakes").map(|(_, text)| text).collect();
+    let get = |query: &str| Request::post(&format!("/in{query}")).method("GET");
+    let asked: [(&str, Vec<(Request, &str)>); 4] = [
+        ("", vec![]),
+        (
+            "verify_token = { env = \"OTHER\" }\n",
+            vec![
+                (get("?mode=subscribe&verify_token=another-secret-0123456789&challenge=c-1"), "c-1"),
+                (Request::post("/in").method("HEAD"), ""),
+            ],
+        ),
+        (
+            "",
+            vec![(
+                get("?crc_token=abc"),
+                r#"{"response_token":"sha256=Z30MFJ6+LkaQ3oRMug4cPJpL/QMHZwOYj/PsrN5fgeY="}"#,
+            )],
+        ),
+        ("learned", vec![(Request::post("/in").header("X-Acme-Hook-Secret", "s3cret"), "")]),
+    ];
+    assert_eq!(handshakes.len(), asked.len());
+    for (text, (rest, requests)) in handshakes.into_iter().zip(asked) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("acme.toml");
+        std::fs::write(&file, &text).expect("a file");
+        let learned = format!("secrets = [{{ file = \"{}\", learn = true }}]\n", folder.path().join("s").display());
+        let rest = if rest == "learned" { &learned } else { rest };
+        let gateway = Gateway::start(file.to_str().expect("a path"), rest).await;
+        for (request, wanted) in requests {
+            let reply = gateway.send(request).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, wanted), "{text}");
+        }
+        assert!(gateway.upstream.arrived().is_empty());
     }
 }
 

@@ -17,10 +17,6 @@ use crate::signature::scheme::{parse_header, read_whole_place};
 use crate::signature::secret::Secret;
 use crate::signature::{Mechanism, Scheme};
 
-/// The methods that a challenge may have.
-const METHODS: [(&str, Head); 4] =
-    [("POST", Head::Post), ("GET", Head::Get), ("HEAD", Head::Head), ("OPTIONS", Head::Options)];
-
 /// No echo is longer, whatever a preset says.
 const MOST: i64 = 1024;
 
@@ -36,14 +32,6 @@ const OURS: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     X_CONTENT_TYPE_OPTIONS,
 ];
-
-#[derive(Debug, Clone, Copy)]
-enum Head {
-    Post,
-    Get,
-    Head,
-    Options,
-}
 
 /// Every challenge that `root`'s document has, for a provider that signs by `scheme` and uses `methods`.
 ///
@@ -70,12 +58,14 @@ fn read(reader: Reader<'_>, scheme: Option<&Scheme>, methods: &[Method]) -> Opti
     if !reader.has("name") {
         reader.missing("name", "\"url-verification\"");
     }
-    let method = match reader.choice("method", &METHODS).unwrap_or(Head::Post) {
-        Head::Post => Method::POST,
-        Head::Get => Method::GET,
-        Head::Head => Method::HEAD,
-        Head::Options => Method::OPTIONS,
-    };
+    let method = reader.parse("method", |text| match text {
+        "POST" => Ok(Method::POST),
+        "GET" => Ok(Method::GET),
+        "HEAD" => Ok(Method::HEAD),
+        "OPTIONS" => Ok(Method::OPTIONS),
+        other => Err(format!("\"{other}\" is not one of POST, GET, HEAD, OPTIONS")),
+    });
+    let method = method.unwrap_or(Method::POST);
     let signed = reader.boolean("signed").unwrap_or(method == Method::POST);
     if signed && !methods.contains(&method) {
         let text = format!("signed: the provider signs no {method}, which is not among its methods");

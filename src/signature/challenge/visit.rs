@@ -56,12 +56,14 @@ impl Visit {
     /// The URL that `contents` name. `None` if they name none.
     ///
     /// # Errors
-    /// `UntrustedKeyUrl` if it is not one of the provider's, `HeaderConflict` if it is there twice.
+    /// `ClaimMismatch` if it is not one of the provider's, `HeaderConflict` if it is there twice.
     pub fn url(&self, contents: Contents<'_>) -> Result<Option<String>, Rejection> {
         match self.place.read_contents(contents)? {
             None => Ok(None),
             Some(url) if self.allows(&url) => Ok(Some(url.into_owned())),
-            Some(_) => Err(Rejection::UntrustedKeyUrl),
+            Some(_) => {
+                Err(Rejection::ClaimMismatch("the URL that it wants visited is none of the provider's".to_owned()))
+            }
         }
     }
 
