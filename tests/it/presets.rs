@@ -331,6 +331,8 @@ fn a_value_without_its_tag_is_refused() {
         let (before, after) = value.split_once("{signature}").expect("a signature");
         let verdict = case.judge_edited(|_, text| {
             let before = before.rsplit('}').next().expect("a literal");
+            // A form writes it otherwise.
+            let before = if before == "|" && !text.contains('|') { "%7C" } else { before };
             let start = text.find(before).expect("the literal") + before.len();
             Some(format!("{}{after}", &text[..start]))
         });
