@@ -225,27 +225,18 @@ impl Worker {
         let source = &route.source;
         let refuse = |rejection| Refusal { rejection, route: Some(Arc::clone(route)) };
         record.enter(source, &route.metrics);
-        let is_method = source.methods.contains(&parts.method);
         let may_ask = source.challenges.come_by(&parts.method);
-        if !is_method && !may_ask {
+        if !may_ask && !source.methods.contains(&parts.method) {
             return Err(refuse(Rejection::MethodNotAllowed));
         }
         let trusted = routes.settings.client_ip.trusts_headers_of(connection.peer);
         let via = Via::new(client, connection, trusted, &parts.headers);
         let public_base = source.public_base(&parts, &via).into_owned();
-        if may_ask {
-            let asked = source.let_in(client, &parts.headers);
-            match asked.and_then(|()| source.challenge_in_head(head_of(&parts, &public_base))) {
-                Ok(Some(met)) => {
-                    let (max, mut share) = (Challenge::MAX_LEN as u64, Share::of(&self.gateway.budget));
-                    let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share);
-                    record.body_bytes = read.await.map_err(refuse)?.len();
-                    return Ok(self.meet(source, met, record).await);
-                }
-                Err(rejection) if !is_method || source.enforce => return Err(refuse(rejection)),
-                Ok(None) if !is_method => return Err(refuse(Rejection::MethodNotAllowed)),
-                Ok(None) | Err(_) => {}
-            }
+        if may_ask && let Some(met) = source.challenge_in_head(client, head_of(&parts, &public_base)).map_err(refuse)? {
+            let (max, mut share) = (Challenge::MAX_LEN as u64, Share::of(&self.gateway.budget));
+            let read = read_body(body, &parts.headers, max, routes.settings.body_timeout, &mut share);
+            record.body_bytes = read.await.map_err(refuse)?.len();
+            return Ok(self.meet(source, met, record).await);
         }
         let (claimed, refused) = match source.admit(client, head_of(&parts, &public_base)) {
             Ok(claimed) => (claimed, None),

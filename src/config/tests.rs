@@ -335,6 +335,28 @@ fn faults_in_flags_name_the_flag() {
 }
 
 #[test]
+fn what_a_handshake_needs_is_named_and_shown_by_its_origin() {
+    let flags = Sidecar {
+        provider: Some("meta".into()),
+        secret_env: vec!["SECRET".into()],
+        verify_token_env: Some("SECRET".into()),
+        upstream: Some("http://127.0.0.1:3000".into()),
+        ..Sidecar::default()
+    };
+    let config = Config::from_flags(&flags, &environment()).expect("good flags");
+    assert!(config.effective.contains("verify_token = { env = \"SECRET\" }"), "{}", config.effective);
+    let without = Sidecar { verify_token_env: Some("NONE".into()), ..flags };
+    let found = Config::from_flags(&without, &environment()).expect_err("a fault");
+    assert!(found[0].to_string().starts_with("--verify-token-env: "), "{found:?}");
+
+    let text = with("secrets = [{ file = \"/nonexistent/asana\", learn = true }]").replace("stripe", "asana");
+    let config = Config::parse("h.toml", &text, &environment()).expect("a good file");
+    let wanted = "secrets = [{ file = \"/nonexistent/asana\", learn = true, id = \"1\" }]";
+    assert!(config.effective.contains(wanted), "{}", config.effective);
+    assert!(faults(&text.replace(", learn = true", ""))[0].contains("cannot read /nonexistent/asana"));
+}
+
+#[test]
 fn an_operators_event_id_replaces_the_presets() {
     let event_id = |event: &str| {
         let text = format!("{}event = {event}\n", GOOD.replace("stripe", "github"));

@@ -51,7 +51,8 @@ pub fn accepted(source: &Source) -> Reply {
     let mut reply = Reply::new(Full::new(source.accepted_body.clone()));
     *reply.status_mut() = source.accepted_status();
     if !source.accepted_body.is_empty() {
-        reply.headers_mut().insert(CONTENT_TYPE, PLAIN);
+        let is_object = source.accepted_body.starts_with(b"{");
+        reply.headers_mut().insert(CONTENT_TYPE, if is_object { JSON } else { PLAIN });
         keep_as_it_is(reply.headers_mut());
     }
     reply

@@ -296,12 +296,20 @@ impl Source {
         Ok(self.challenges.unsigned(contents)?.filter(|met| self.still_wants(met)))
     }
 
-    /// The challenge that comes without a signature and is told by its head alone.
+    /// The challenge that comes without a signature and is told by its head alone. `None` for what is to be judged like
+    /// any other message.
     ///
     /// # Errors
-    /// What [`Challenges::in_head`] says.
-    pub fn challenge_in_head(&self, head: Head<'_>) -> Result<Option<Met>, Rejection> {
-        Ok(self.challenges.in_head(head)?.filter(|met| self.still_wants(met)))
+    /// What [`Self::let_in`] and [`Challenges::in_head`] say, or `MethodNotAllowed`. Where the source does not enforce,
+    /// only of a method that its events do not have.
+    pub fn challenge_in_head(&self, client: IpAddr, head: Head<'_>) -> Result<Option<Met>, Rejection> {
+        let is_of_events = self.methods.iter().any(|method| method.as_str() == head.method);
+        let asked = self.let_in(client, head.headers).and_then(|()| self.challenges.in_head(head));
+        match asked.map(|met| met.filter(|met| self.still_wants(met))) {
+            Ok(None) if !is_of_events => Err(Rejection::MethodNotAllowed),
+            Err(_) if is_of_events && !self.enforce => Ok(None),
+            asked => asked,
+        }
     }
 
     /// False for what brings a secret where one has come already.

@@ -3,8 +3,11 @@
 //!
 //! Whoever knows the URL can send one, so a challenge repeats and signs nothing but values of a narrow shape.
 
+mod answered;
 mod reading;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod visit;
 mod wording;
 mod words;
@@ -15,13 +18,13 @@ use subtle::ConstantTimeEq;
 use super::algorithm::{Algorithm, KeyedHmac, Tag};
 use super::encoding::Encoding;
 use super::place::{Contents, Params, Place};
-use super::request::Head;
 use super::secret::Secret;
 use crate::rejection::Rejection;
 use shape::Shape;
 use visit::Visit;
 use wording::{Fill, Piece, Wording};
 
+pub use answered::{Challenges, Met};
 pub use reading::read_all;
 
 /// A request that is answered here.
@@ -139,106 +142,6 @@ pub enum AnswerBody {
     Empty,
     Text(String),
     Json(String),
-}
-
-/// The challenges that a source answers, with what it gives to them.
-#[derive(Debug, Default)]
-pub struct Challenges {
-    answered: Vec<Challenge>,
-    means: Means,
-}
-
-/// A challenge that a request turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Met {
-    pub name: String,
-    /// True where the request was verified first.
-    pub signed: bool,
-    pub wanted: Wanted,
-}
-
-impl Challenges {
-    /// Those of a provider's challenges for which `means` are enough.
-    pub fn new(all: &[Challenge], means: Means) -> Self {
-        let answered = all.iter().filter(|challenge| challenge.lacks(&means).is_empty()).cloned().collect();
-        Self { answered, means }
-    }
-
-    /// The names of those that are answered.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.answered.iter().map(|challenge| challenge.name.as_str())
-    }
-
-    /// What the source gives to them.
-    pub fn means(&self) -> &Means {
-        &self.means
-    }
-
-    /// True if one of them comes unsigned by `method`.
-    pub fn come_by(&self, method: &Method) -> bool {
-        self.answered.iter().any(|challenge| !challenge.signed && challenge.method == *method)
-    }
-
-    /// True if one of them comes unsigned and is told by its body.
-    pub fn stand_in_bodies(&self) -> bool {
-        self.answered.iter().any(|challenge| !challenge.signed && !challenge.is_in_head())
-    }
-
-    /// The one that comes unsigned and is told by this head alone.
-    ///
-    /// # Errors
-    /// What [`Challenge::judge`] says.
-    pub fn in_head(&self, head: Head<'_>) -> Result<Option<Met>, Rejection> {
-        let contents = Contents { head, body: &[], json: &[] };
-        self.find(contents, false, |challenge| !challenge.signed && challenge.is_in_head())
-    }
-
-    /// The one that comes unsigned, and is this whole request.
-    ///
-    /// # Errors
-    /// What [`Challenge::judge`] says.
-    pub fn unsigned(&self, contents: Contents<'_>) -> Result<Option<Met>, Rejection> {
-        self.find(contents, false, |challenge| !challenge.signed)
-    }
-
-    /// The one that a request is whose signature is good.
-    ///
-    /// # Errors
-    /// What [`Challenge::judge`] says.
-    pub fn genuine(&self, contents: Contents<'_>) -> Result<Option<Met>, Rejection> {
-        self.find(contents, true, |challenge| !challenge.learns())
-    }
-
-    /// True if a stranger could have had `text` signed by one of them, by `algorithm` and under the source's secret.
-    pub fn could_have_signed(&self, algorithm: Algorithm, text: &[u8]) -> bool {
-        self.answered.iter().any(|challenge| challenge.could_have_signed(algorithm, text, &self.means))
-    }
-
-    /// True if the answer of one of them is signed with the source's secret.
-    pub fn are_keyed(&self) -> bool {
-        self.answered.iter().any(Challenge::is_keyed)
-    }
-
-    /// The first that the request is. One that it is not quite is only said of it if it is no other.
-    fn find(
-        &self,
-        contents: Contents<'_>,
-        signed: bool,
-        meant: impl Fn(&Challenge) -> bool,
-    ) -> Result<Option<Met>, Rejection> {
-        let mut refused = None;
-        let by_method = |challenge: &&Challenge| challenge.method.as_str() == contents.head.method;
-        for challenge in self.answered.iter().filter(by_method).filter(|challenge| meant(challenge)) {
-            match challenge.judge(contents, &self.means) {
-                Ok(Some(wanted)) => return Ok(Some(Met { name: challenge.name.clone(), signed, wanted })),
-                Ok(None) => {}
-                Err(rejection) => {
-                    refused.get_or_insert(rejection);
-                }
-            }
-        }
-        refused.map_or(Ok(None), Err)
-    }
 }
 
 impl Challenge {
@@ -474,222 +377,5 @@ impl Form {
             FormBody::Json(wording) => AnswerBody::Json(wording.json(fill)?),
         };
         Some(Answer { status: self.status, headers, body })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::document::{Faults, Table};
-    use crate::signature::algorithm::Hash;
-    use crate::signature::preset::Preset;
-    use crate::signature::request::PublicUrl;
-    use http::HeaderMap;
-
-    const SCHEME: &str = "[signature]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n[[challenge]]\nname = \"c\"\n";
-
-    fn faults(challenge: &str) -> String {
-        let faults = Preset::from_file("own", "own.toml", &format!("{SCHEME}{challenge}")).err().unwrap_or_default();
-        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    }
-
-    fn means() -> Means {
-        Means {
-            key: Some(Secret::new(b"secret".to_vec())),
-            verify_token: Some(Secret::new(b"vt-0123456789".to_vec())),
-            params: Params::new(vec![("key".into(), vec!["pk".into(), "pk2".into()])]),
-            url: Some("https://hooks.example.com/in".into()),
-            learns: true,
-        }
-    }
-
-    fn challenge(text: &str) -> Challenge {
-        let file = format!("{SCHEME}{text}");
-        let preset = Preset::from_file("own", "own.toml", &file).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
-        preset.profile.challenges[0].clone()
-    }
-
-    fn judge_with(
-        challenge: &Challenge,
-        query: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-        means: &Means,
-    ) -> Result<Option<Wanted>, Rejection> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            let name: HeaderName = name.parse().expect("a name");
-            map.append(name, value.parse().expect("a value"));
-        }
-        let url = PublicUrl { base: "", query: Some(query) };
-        let head = Head { method: challenge.method.as_str(), url, headers: &map };
-        challenge.judge(Contents { head, body: body.as_bytes(), json: body.as_bytes() }, means)
-    }
-
-    fn text_of(wanted: Result<Option<Wanted>, Rejection>) -> String {
-        match wanted {
-            Ok(Some(Wanted::Answer(Some(Answer {
-                body: AnswerBody::Text(text) | AnswerBody::Json(text), ..
-            })))) => text,
-            other => format!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_value_is_echoed_as_its_shape_allows_and_else_refused() {
-        let it = challenge("method = \"GET\"\necho = { query = \"c\", max = 8 }\nanswer = { text = \"{echo}\" }");
-        let judge = |query| judge_with(&it, query, &[], "", &means());
-        assert_eq!(text_of(judge("c=abc-_.~8")), "abc-_.~8");
-        assert_eq!(judge("d=1"), Ok(None));
-        for bad in ["c=", "c=%3Cscript%3E", "c=a%0d%0ab", "c=123456789", "c=%7B%22a%22%3A1%7D"] {
-            assert!(matches!(judge(bad), Err(Rejection::ChallengeMalformed(_))), "{bad}");
-        }
-        assert!(matches!(judge("c=1&c=2"), Err(Rejection::HeaderConflict(_))));
-        let json = challenge("method = \"GET\"\necho = { query = \"c\" }\nanswer = { json = '{\"c\":{echo}}' }");
-        assert_eq!(text_of(judge_with(&json, "c=a", &[], "", &means())), r#"{"c":"a"}"#);
-    }
-
-    #[test]
-    fn every_condition_must_hold() {
-        let it = challenge("when = [{ json = \"/type\", is = [\"a\", \"b\"] }, { header = \"X-K\" }]");
-        let judge = |headers: &[(&str, &str)], body| judge_with(&it, "", headers, body, &means());
-        assert_eq!(judge(&[("x-k", "1")], r#"{"type":"b"}"#), Ok(Some(Wanted::Answer(None))));
-        for (headers, body) in [
-            (&[("x-k", "1")][..], r#"{"type":"c"}"#),
-            (&[("x-k", "")], r#"{"type":"a"}"#),
-            (&[], r#"{"type":"a"}"#),
-            (&[("x-k", "1")], ""),
-        ] {
-            assert_eq!(judge(headers, body), Ok(None), "{headers:?} {body}");
-        }
-        let padding = "x".repeat(Challenge::MAX_LEN);
-        assert_eq!(judge(&[("x-k", "1")], &format!(r#"{{"type":"a","p":"{padding}"}}"#)), Ok(None), "too large");
-    }
-
-    #[test]
-    fn a_whole_body_is_compared_as_json() {
-        let it = challenge("body = '{\"a\":[1,2],\"b\":null}'\nsigned = false");
-        let judge = |body| judge_with(&it, "", &[], body, &means());
-        assert_eq!(judge("{ \"b\": null, \"a\": [1, 2] }"), Ok(Some(Wanted::Answer(None))));
-        for other in ["", "{}", "{\"a\":[1,2]}", "{\"a\":[2,1],\"b\":null}"] {
-            assert_eq!(judge(other), Ok(None), "{other}");
-        }
-    }
-
-    #[test]
-    fn the_verify_token_decides_and_a_parameter_may_be_a_list() {
-        let it = challenge(
-            "method = \"GET\"\nwhen = [{ query = \"t\", is = \"{verify_token}\" }, { query = \"k\", is = \"{param.key}\" }]\nanswer = { status = 204 }",
-        );
-        let judge = |query| judge_with(&it, query, &[], "", &means());
-        assert!(matches!(judge("t=vt-0123456789&k=pk"), Ok(Some(_))));
-        assert!(matches!(judge("t=vt-0123456789&k=pk2"), Ok(Some(_))));
-        assert_eq!(judge("t=vt-0123456789&k=other"), Ok(None));
-        assert!(matches!(judge("t=vt-0123456780&k=pk"), Err(Rejection::ClaimMismatch(_))));
-        assert_eq!(judge("t=wrong&k=other"), Ok(None), "it is not this challenge in all else");
-        assert_eq!(it.lacks(&means()), [""; 0]);
-        assert_eq!(it.lacks(&Means::default()), ["verify_token", "params.key"]);
-        let only = Challenges::new(std::slice::from_ref(&it), Means::default());
-        assert!(!only.come_by(&Method::GET), "what lacks something is not answered");
-    }
-
-    #[test]
-    fn what_a_stranger_could_have_signed_is_known() {
-        let it = challenge(
-            "method = \"GET\"\necho = { query = \"c\", max = 16 }\nmac = { algorithm = \"hmac-sha256\", signs = \"v0:{echo}:x\" }\nanswer = { text = \"{mac}\" }",
-        );
-        let could = |text: &str| it.could_have_signed(Algorithm::Hmac(Hash::Sha256), text.as_bytes(), &means());
-        assert!(could("v0:abc:x") && could("v0:0123456789abcdef:x"));
-        for not in ["v0::x", "v0:abc:y", "abc", "v0:x", "v0:{\"a\":1}:x", "v0:0123456789abcdef0:x", ""] {
-            assert!(!could(not), "{not}");
-        }
-        assert!(!it.could_have_signed(Algorithm::Hmac(Hash::Sha1), b"v0:abc:x", &means()), "by another algorithm");
-        assert_eq!(it.lacks(&Means::default()), ["a secret"]);
-    }
-
-    #[test]
-    fn a_fault_says_where_and_what_instead() {
-        let get = "method = \"GET\"\necho = { query = \"c\" }\n";
-        for (text, wanted) in [
-            ("", "own.toml:5:8: [challenge]: nothing tells it from an event"),
-            ("method = \"PUT\"", "own.toml:6:10: [challenge]: method: \"PUT\" is not one of POST"),
-            ("method = \"GET\"\nsigned = true", "own.toml:7:10: [challenge]: signed: the provider signs no GET"),
-            ("method = \"GET\"\nwhen = [{ json = \"/a\" }]", "only a POST has a body to look into"),
-            ("when = [{ claim = \"a\" }]", "a challenge is read before its signature"),
-            ("when = [{ json = \"/a\", is = [] }]", "an empty list matches nothing"),
-            ("when = [{ json = \"/a\", is = \"{echo}\" }]", "{echo} is not known here"),
-            ("when = [{ json = \"/a\" }]\nbody = '{}'", "body already says all of it"),
-            ("echo = { query = \"c\" }", "nothing is done with it, put {echo} into the answer"),
-            ("echo = { query = \"c\", shape = \"any\" }", "shape: \"any\" is not known"),
-            ("echo = { query = \"c\", max = 4096 }", "max: 4096 is not a whole number from 1 to 1024"),
-            (&format!("{get}answer = {{ text = \"{{mac}}\" }}"), "{mac} is not known here"),
-            (&format!("{get}answer = {{ text = \"{{echo}}\", json = '{{}}' }}"), "text or json"),
-            (&format!("{get}answer = {{ json = '{{\"c\":\"{{echo}}\"}}' }}"), "each piece brings its own quotes"),
-            (
-                &format!("{get}answer = {{ headers = {{ \"Content-Type\" = \"{{echo}}\" }} }}"),
-                "the gateway writes it itself",
-            ),
-            (&format!("{get}answer = {{ headers = {{ \"a b\" = \"{{echo}}\" }} }}"), "is not a header's name"),
-            (&format!("{get}answer = {{ status = 302, text = \"{{echo}}\" }}"), "a whole number from 200 to 299"),
-            (
-                &format!("{get}mac = {{ algorithm = \"hmac-sha256\" }}\nanswer = {{ text = \"{{echo}}\" }}"),
-                "put {mac} into the answer",
-            ),
-            (&format!("{get}mac = {{ algorithm = \"hmac-sha256\", signs = \"x\" }}"), "must have {echo} once"),
-            (&format!("{get}mac = {{ algorithm = \"hmac-sha256\", encoding = \"text\" }}"), "\"text\" is not known"),
-            (&format!("{get}mac = {{ algorithm = \"ed25519\" }}"), "\"ed25519\" is not known"),
-            (
-                "method = \"GET\"\necho = { query = \"c\", shape = \"text\" }\nmac = { algorithm = \"hmac-sha256\" }\nanswer = { text = \"{mac}\" }",
-                "only an echo of the shape \"token\" or \"hex\" is",
-            ),
-            ("method = \"HEAD\"\nmac = { algorithm = \"sha256\" }", "it is computed of the echo"),
-            (
-                "when = [{ json = \"/t\", is = \"x\" }]\nvisit = { json = \"/u\", hosts = [\"a.example.com\"] }",
-                "when compares with a parameter",
-            ),
-            (
-                "when = [{ json = \"/t\", is = \"{param.t}\" }]\nvisit = { json = \"/u\", hosts = [] }",
-                "`hosts` is missing",
-            ),
-            ("learn = { header = \"X-H\" }", "what brings the secret cannot be signed by it yet"),
-            ("when = [{ json = \"/a\" }]\nanwser = { status = 200 }", "unknown key `anwser`, did you mean `answer`?"),
-            (
-                "when = [{ json = \"/a\" }]\n[[challenge]]\nname = \"c\"\nmethod = \"HEAD\"",
-                "another one is called \"c\" too",
-            ),
-        ] {
-            let found = faults(text);
-            assert!(found.contains(wanted), "{text}\n{found}");
-        }
-        let nameless = "[signature]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n[[challenge]]\nmethod = \"HEAD\"";
-        let found = Faults::default();
-        let document = Table::parse("own.toml", nameless, &found);
-        read_all(&crate::document::Reader::new(&document, "", &found), None, &[Method::POST]);
-        assert!(found.into_sorted()[0].to_string().contains("`name` is missing"));
-    }
-
-    #[test]
-    fn a_mac_is_no_way_to_a_token_or_a_public_key() {
-        let challenge = "[[challenge]]\nname = \"c\"\nmethod = \"GET\"\necho = { query = \"c\" }\nmac = { algorithm = \"hmac-sha256\" }\nanswer = { text = \"{mac}\" }";
-        for (scheme, wanted) in [
-            ("algorithm = \"jwt\"\nalgorithms = [\"HS256\"]\nheader = \"X-S\"\nunsigned_body = true", "signed tokens"),
-            ("algorithm = \"ed25519\"\nheader = \"X-S\"", "keys are public"),
-        ] {
-            let faults = Preset::from_file("own", "own.toml", &format!("[signature]\n{scheme}\n{challenge}"));
-            let faults = faults.expect_err("a fault");
-            assert!(faults.iter().any(|fault| fault.text.contains(wanted)), "{faults:?}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_request_breaks_one(query in "[a-c=&%0-9<>{}]{0,60}", body in proptest::collection::vec(0u8.., 0..100)) {
-            let body = String::from_utf8_lossy(&body);
-            for preset in Preset::all() {
-                for challenge in &preset.profile.challenges {
-                    let _ = judge_with(challenge, &query, &[("x-hook-secret", "a b")], &body, &means());
-                }
-            }
-        }
     }
 }

@@ -186,7 +186,7 @@ impl DedupPolicy {
     }
 }
 
-/// A short text: it is `text/plain`.
+/// A short text, or a JSON object. Nothing that begins a tag.
 fn parse_accepted_body(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'<');
     if plain && (1..=256).contains(&text.len()) {

@@ -301,6 +301,7 @@ fn read_form(reader: Reader<'_>, has_echo: bool, has_mac: bool) -> Option<Form> 
         }
     }
     let body = match (text, json) {
+        (Some(wording), _) if wording.as_str().is_empty() => FormBody::Empty,
         (Some(wording), _) => FormBody::Text(wording),
         (None, Some(wording)) => FormBody::Json(wording),
         (None, None) => FormBody::Empty,
