@@ -245,6 +245,7 @@ impl Alternative {
             timestamp: None,
             ids,
             types,
+            wrapped: None,
             foreign: Vec::new(),
             coverage: Coverage::default(),
         })
