@@ -328,6 +328,7 @@ impl Refused<'_> {
             (TimeUnit::Seconds, "seconds"),
             (TimeUnit::Milliseconds, "milliseconds"),
             (TimeUnit::Iso8601, "an ISO 8601 date"),
+            (TimeUnit::Iso8601Utc, "an ISO 8601 date without an offset"),
             (TimeUnit::Rfc1123, "an RFC 1123 date"),
         ];
         let word = |unit| TimeUnit::WORDS.iter().find(|(_, known)| *known == unit).map_or("", |(word, _)| word);

@@ -32,7 +32,7 @@ impl TimestampScheme {
         let wanted = match self.unit {
             TimeUnit::Seconds => 10,
             TimeUnit::Milliseconds => 13,
-            TimeUnit::Iso8601 | TimeUnit::Rfc1123 => text.len(),
+            TimeUnit::Iso8601 | TimeUnit::Iso8601Utc | TimeUnit::Rfc1123 => text.len(),
         };
         if self.fixed_width && text.len() != wanted {
             return Err(Rejection::TimestampMalformed(format!("{wanted} digits are wanted")));
@@ -50,14 +50,21 @@ pub enum TimeUnit {
     Milliseconds,
     /// `2025-10-09T08:53:20Z`, with any offset and any fraction (ISO 8601, RFC 3339).
     Iso8601,
+    /// The same, or `2025-10-09T08:53:20` without an offset, which is in UTC then.
+    Iso8601Utc,
     /// `Thu, 09 Oct 2025 08:53:20 GMT`, with or without the comma (RFC 1123).
     Rfc1123,
 }
 
 impl TimeUnit {
     /// The words of the scheme language.
-    pub const WORDS: [(&'static str, Self); 4] =
-        [("s", Self::Seconds), ("ms", Self::Milliseconds), ("iso8601", Self::Iso8601), ("rfc1123", Self::Rfc1123)];
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("s", Self::Seconds),
+        ("ms", Self::Milliseconds),
+        ("iso8601", Self::Iso8601),
+        ("iso8601-utc", Self::Iso8601Utc),
+        ("rfc1123", Self::Rfc1123),
+    ];
 
     /// The moment that `text` stands for. Fractions of a second are dropped.
     ///
@@ -76,6 +83,10 @@ impl TimeUnit {
                 Ok(time) => Ok(UnixTime(time.as_second())),
                 Err(_) => Err(malformed("a date as in 2025-10-09T08:53:20Z is wanted")),
             },
+            Self::Iso8601Utc => match text.parse::<Timestamp>().ok().or_else(|| parse_without_offset(text)) {
+                Some(time) => Ok(UnixTime(time.as_second())),
+                None => Err(malformed("a date as in 2025-10-09T08:53:20 is wanted")),
+            },
             Self::Rfc1123 => {
                 parse_rfc1123(text).ok_or_else(|| malformed("a date as in Thu, 09 Oct 2025 08:53:20 GMT is wanted"))
             }
@@ -92,6 +103,7 @@ impl TimeUnit {
             Self::Seconds => time.to_string(),
             Self::Milliseconds => time.0.saturating_mul(1000).to_string(),
             Self::Iso8601 => date("%Y-%m-%dT%H:%M:%SZ"),
+            Self::Iso8601Utc => date("%Y-%m-%dT%H:%M:%S"),
             Self::Rfc1123 => date("%a, %d %b %Y %H:%M:%S GMT"),
         }
     }
@@ -107,6 +119,13 @@ fn parse_digits(text: &str, most: usize, wanted: &str) -> Result<UnixTime, Rejec
         return malformed("it begins with a zero");
     }
     text.parse().map(UnixTime).or_else(|_| malformed(wanted))
+}
+
+/// A date and a time of day, and nothing after them.
+fn parse_without_offset(text: &str) -> Option<Timestamp> {
+    let bare = text.contains('T') && text.ends_with(|last: char| last.is_ascii_digit());
+    let time: DateTime = text.parse().ok().filter(|_| bare)?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 fn parse_rfc1123(text: &str) -> Option<UnixTime> {
@@ -198,12 +217,20 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_read_with_their_offset_and_refused_without() {
+    fn dates_are_read_with_their_offset_and_without_one_only_where_the_unit_says_so() {
         let at = |unit: TimeUnit, text| unit.parse(text).ok().map(|time| time.0);
         assert_eq!(at(TimeUnit::Iso8601, "2025-10-09T01:53:20-07:00"), Some(1_760_000_000));
         assert_eq!(at(TimeUnit::Iso8601, "2025-10-09T08:53:20.123456789Z"), Some(1_760_000_000));
         for bad in ["2025-10-09T08:53:20", "2025-13-09T08:53:20Z", "2025-10-09", "1760000000", ""] {
             assert_eq!(at(TimeUnit::Iso8601, bad), None, "{bad}");
+        }
+        for good in
+            ["2025-10-09T08:53:20", "2025-10-09T08:53:20.123456", "2025-10-09T08:53:20Z", "2025-10-09T01:53:20-07:00"]
+        {
+            assert_eq!(at(TimeUnit::Iso8601Utc, good), Some(1_760_000_000), "{good}");
+        }
+        for bad in ["2025-10-09", "2025-10-09T08:53:20[Europe/Berlin]", "2025-13-09T08:53:20", "1760000000", ""] {
+            assert_eq!(at(TimeUnit::Iso8601Utc, bad), None, "{bad}");
         }
         assert_eq!(at(TimeUnit::Rfc1123, "Thu 07 Sep 2017 06:30:04 UTC"), Some(1_504_765_804));
         assert_eq!(at(TimeUnit::Rfc1123, "Thu, 07 Sep 2017 06:30:04 GMT"), Some(1_504_765_804));
