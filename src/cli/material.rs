@@ -78,13 +78,13 @@ impl Material {
                 }
                 // The preset pins the hosts, not the request.
                 "cert_host_pattern" => {}
-                name if name.starts_with("public_key") || name.starts_with("certificate") => self.add_all(value)?,
                 name if wanted.iter().any(|(known, _)| *known == name) => match value {
                     Value::Array(values) => {
                         params.push((key.clone(), values.iter().map(text).collect::<Result<_, _>>()?));
                     }
                     value => params.push((key.clone(), vec![text(&value)?])),
                 },
+                name if name.starts_with("public_key") || name.starts_with("certificate") => self.add_all(value)?,
                 // What the scheme does not ask for is the secret under a name of its own, or of no use to it.
                 name if name.contains("secret") || name.contains("token") || name.ends_with("_key") => {
                     self.add_all(value)?;
