@@ -28,6 +28,7 @@ mod rejections;
 mod same_event;
 mod schemes;
 mod sdk;
+mod sdk_catalogue;
 mod seeds;
 mod senders;
 mod services;

@@ -75,7 +75,7 @@ fn source(recorded: &Recorded, upstream: &str) -> String {
                     | "api_secret" => {
                         secrets.push(literal(value));
                     }
-                    "audience" | "email" | "api_key" => params.push(format!("{key} = {value}")),
+                    "audience" | "email" | "api_key" | "public_key" => params.push(format!("{key} = {value}")),
                     // Said by the preset, or of no use to it.
                     "issuers" | "keyid" | "cert_host_pattern" => {}
                     other => panic!("{other} of {}", recorded.provider),
@@ -84,7 +84,17 @@ fn source(recorded: &Recorded, upstream: &str) -> String {
         }
         secret => secrets.push(literal(secret)),
     }
-    let signs_url = ["twilio", "square", "hubspot-v3", "contentful", "plivo-v2", "messagebird-jwt"];
+    let signs_url = [
+        "contentful",
+        "hubspot-v3",
+        "jira-connect",
+        "messagebird-jwt",
+        "plivo-v2",
+        "plivo-v3",
+        "square",
+        "trello",
+        "twilio",
+    ];
     let public_url = match signs_url.contains(&recorded.provider.as_str()) {
         true => format!("public_url = \"{}\"\n", recorded.base()),
         false => String::new(),

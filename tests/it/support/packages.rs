@@ -14,17 +14,22 @@ pub const LOCKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk");
 
 /// `node` with the receiver for npm's libraries. `None` where there is no npm.
 pub fn node() -> Option<Command> {
+    node_in("", "receiver.mjs")
+}
+
+/// `node` with a program of a folder in [`LOCKS`], for the packages of the lock beside it. `None` where there is no npm.
+pub fn node_in(folder: &str, program: &str) -> Option<Command> {
     let version = version_of("node", &["--version"])?;
     version_of("npm", &["--version"])?;
     // A module's imports are looked for beside it, so it goes with them.
-    let files = ["package.json", "package-lock.json", "receiver.mjs"].map(|name| Path::new(LOCKS).join(name));
+    let files = ["package.json", "package-lock.json", program].map(|name| Path::new(LOCKS).join(folder).join(name));
     let folder = install("npm", &version, &files, |folder| {
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder);
         npm
     })?;
     let mut node = Command::new("node");
-    node.arg(folder.join("receiver.mjs"));
+    node.arg(folder.join(program));
     Some(node)
 }
 

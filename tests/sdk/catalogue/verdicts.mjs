@@ -115,8 +115,8 @@ const ADAPTERS = {
   asana: n8nHelpers("Asana/AsanaTriggerHelpers", ({ secret }) => ({ data: { hookSecret: secret } })),
   braintree: async ({ form, secret }) => {
     const { BraintreeGateway, Environment } = require("braintree");
-    const [[publicKey, privateKey]] = Object.entries(secret.keys);
-    const gateway = new BraintreeGateway({ environment: Environment.Sandbox, merchantId: "none", publicKey, privateKey });
+    const keys = { publicKey: secret.public_key, privateKey: secret.api_secret };
+    const gateway = new BraintreeGateway({ environment: Environment.Sandbox, merchantId: "none", ...keys });
     return Boolean(await gateway.webhookNotification.parse(form.bt_signature, form.bt_payload));
   },
   brex: async ({ headers, text, json, secret }) => {
@@ -274,7 +274,7 @@ const ADAPTERS = {
   solidgate: ({ headers, text, secret }) => {
     const { Api } = require("@solidgate/node-sdk");
     // It has no function that verifies: events are signed as its own requests are.
-    return new Api(headers.merchant, secret)._generateSignature(text) === headers.signature;
+    return new Api(secret.public_key, secret.api_secret)._generateSignature(text) === headers.signature;
   },
   telegram: ({ method, headers, secret }) => {
     const { Telegraf } = require("telegraf");
