@@ -9,6 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const BARE = [
+  "@adobe/aio-lib-events",
+  "@nangohq/node",
   "@pipedream/brex",
   "@pipedream/launchdarkly",
   "@remotion/lambda-client",
@@ -16,9 +18,14 @@ const BARE = [
   "cashfree-pg",
   "connectwise-rest",
   "crisp-api",
+  "event-notification-nodejs-sdk",
+  "mollie-api-typescript",
   "n8n-nodes-base",
   "nuxt-webhook-validators",
   "quickbooks-node-promise",
+  "scrapfly-sdk",
+  "twitter-autohook",
+  "wechatpay-node-v3",
 ];
 
 const here = (name) => new URL(name, import.meta.url);

@@ -107,6 +107,11 @@ const svix = ({ headers, text, secret }) => {
 // Each is called as its documentation has it. It refuses by throwing, or by whatever is not `true`.
 const ADAPTERS = {
   acuity: n8nHelpers("AcuityScheduling/AcuitySchedulingTriggerHelpers", ({ secret }) => ({ credentials: { apiKey: secret } })),
+  "adobe-io-events": ({ headers, text, secret }) => {
+    const { verifySignature } = require(file("@adobe/aio-lib-events/src/signatureUtils.js")).exportFunctions;
+    const signatures = ["x-adobe-digital-signature-1", "x-adobe-digital-signature-2"].map((name) => headers[name]);
+    return verifySignature(signatures, text, secret.credentials, "none");
+  },
   agentmail: svix,
   anthropic: ({ headers, text, secret }) => {
     const Anthropic = require("@anthropic-ai/sdk");
@@ -163,6 +168,13 @@ const ADAPTERS = {
   },
   doppler: tern("doppler"),
   dropbox: nuxt("dropbox", "isValidDropboxWebhook", (secret) => ({ dropbox: { appSecret: secret } })),
+  ebay: ({ headers, json, secret }) => {
+    // It would ask eBay for the key.
+    const client = require(file("event-notification-nodejs-sdk/lib/client.js"));
+    client.getPublicKey = async () => ({ key: secret.public_key_pem.replaceAll("\n", "") });
+    const { validateSignature } = require(file("event-notification-nodejs-sdk/lib/validator.js"));
+    return validateSignature(json(), headers["x-ebay-signature"], {});
+  },
   elevenlabs: async ({ headers, text, secret }) => {
     const { ElevenLabsClient } = require("@elevenlabs/elevenlabs-js");
     const { webhooks } = new ElevenLabsClient({ apiKey: "none" });
@@ -184,6 +196,7 @@ const ADAPTERS = {
     const { verifyWebhookSignature } = require("@hookdeck/sdk/webhooks/helpers");
     return (await verifyWebhookSignature({ headers, rawBody: text, signingSecret: secret })).isValidSignature;
   },
+  "incident-io": svix,
   increase: ({ headers, text, secret }) => {
     const Increase = require("increase");
     return Boolean(new Increase({ apiKey: "none" }).events.unwrap(text, { headers, key: secret }));
@@ -222,6 +235,14 @@ const ADAPTERS = {
     const ModernTreasury = require("modern-treasury");
     const { webhooks } = new ModernTreasury({ apiKey: "none", organizationID: "none" });
     return webhooks.validateSignature(text, headers, { key: secret });
+  },
+  mollie: async ({ headers, text, secret }) => {
+    const { SignatureValidator } = await import(file("mollie-api-typescript/dist/esm/utils/webhooks/signature_validator.js"));
+    return SignatureValidator.validate(text, secret, headers["x-mollie-signature"]);
+  },
+  nango: ({ headers, text, secret }) => {
+    const { Nango } = require("@nangohq/node");
+    return new Nango({ secretKey: secret }).verifyIncomingWebhookRequest(text, headers);
   },
   netlify: n8nHelpers("Netlify/NetlifyTriggerHelpers", ({ secret }) => ({ data: { webhookSecret: secret } })),
   onfleet: n8nHelpers("Onfleet/OnfleetTriggerHelpers", ({ secret }) => ({ credentials: { signingSecret: secret } })),
@@ -268,6 +289,10 @@ const ADAPTERS = {
     await verifySignatureWithJwks(JSON.stringify(secret.jwks), headers["saleor-signature"], text);
     return true;
   },
+  scrapfly: async ({ headers, body, secret }) => {
+    const { verifySignature } = await import(file("scrapfly-sdk/esm/webhookserver.js"));
+    return verifySignature(body, headers["x-scrapfly-webhook-signature"], secret);
+  },
   sentry: tern("sentry"),
   sinch: ({ headers, text, secret }) => require("@sinch/sdk-client").validateWebhookSignature(secret, headers, text),
   smartcar: ({ headers, json, secret }) => require("smartcar").verifyPayload(secret, headers["sc-signature"], json()),
@@ -276,19 +301,33 @@ const ADAPTERS = {
     // It has no function that verifies: events are signed as its own requests are.
     return new Api(secret.public_key, secret.api_secret)._generateSignature(text) === headers.signature;
   },
+  stytch: svix,
+  supabase: ({ headers, text, secret }) => {
+    const { Webhook } = require("standardwebhooks");
+    return Boolean(new Webhook(secret).verify(text, headers));
+  },
   telegram: ({ method, headers, secret }) => {
     const { Telegraf } = require("telegraf");
     return new Telegraf("none").webhookFilter.call({ path: "/", secretToken: secret }, { method, url: "/", headers });
   },
   trello: n8nHelpers("Trello/TrelloTriggerHelpers", ({ secret, url }) => ({ credentials: { oauthSecret: secret }, url })),
   typeform: n8nHelpers("Typeform/TypeformTriggerHelpers", ({ secret }) => ({ data: { webhookSecret: secret } })),
+  vanta: svix,
   webex: n8nTrigger("Cisco/Webex/CiscoWebexTrigger.node", ({ secret }) => ({ data: { secret } })),
   webflow: n8nHelpers("Webflow/WebflowTriggerHelpers", ({ secret }) => ({ credentials: { clientSecret: secret } })),
+  "wechat-pay": ({ headers, text, secret }) => {
+    const Pay = require("wechatpay-node-v3");
+    const { "wechatpay-timestamp": timestamp, "wechatpay-nonce": nonce, "wechatpay-serial": serial } = headers;
+    Pay.certificates = { [serial]: secret.public_key_pem };
+    const signature = headers["wechatpay-signature"];
+    return Pay.prototype.verifySign({ timestamp, nonce, body: text, serial, signature, apiSecret: "none" });
+  },
   wix: async ({ text, secret }) => {
     const { AppStrategy } = require(file("@wix/sdk/cjs/build/auth/AppStrategy.js"));
     return (await AppStrategy({ appId: "none", publicKey: secret.public_key_pem }).decodeJWT(text)).valid;
   },
   woocommerce: n8nTrigger("WooCommerce/WooCommerceTrigger.node", ({ secret }) => ({ data: { secret } })),
+  x: ({ headers, text, secret }) => require("twitter-autohook").validateSignature(headers, { consumer_secret: secret }, text),
   zendesk: n8nHelpers("Zendesk/ZendeskTriggerHelpers", ({ secret }) => ({ data: { webhookSecret: secret } })),
 };
 
