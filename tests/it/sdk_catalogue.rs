@@ -20,7 +20,7 @@ struct Judges {
 }
 
 const JUDGES: [Judges; 2] = [
-    Judges { registry: "npm:", start: || node_in("catalogue", "verdicts.mjs"), least: 72 },
+    Judges { registry: "npm:", start: || node_in("catalogue", "verdicts.mjs"), least: 76 },
     Judges { registry: "pypi:", start: python_verdicts, least: 1 },
 ];
 

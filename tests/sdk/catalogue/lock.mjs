@@ -10,6 +10,7 @@ import { join } from "node:path";
 
 const BARE = [
   "@adobe/aio-lib-events",
+  "@gohighlevel/api-client",
   "@nangohq/node",
   "@pipedream/brex",
   "@pipedream/launchdarkly",
@@ -21,9 +22,11 @@ const BARE = [
   "event-notification-nodejs-sdk",
   "mollie-api-typescript",
   "n8n-nodes-base",
+  "npm-hook-receiver",
   "nuxt-webhook-validators",
   "quickbooks-node-promise",
   "scrapfly-sdk",
+  "terra-api",
   "twitter-autohook",
   "wechatpay-node-v3",
 ];

@@ -4,10 +4,11 @@
 import { createRequire, Module, register } from "node:module";
 import { Socket } from "node:net";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 const require = createRequire(import.meta.url);
 /** A file that its package does not export. */
-const file = (path) => new URL(`node_modules/${path}`, import.meta.url).pathname;
+const file = (path) => fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
 
 // What a bare package names and has not got stands for nothing, and whatever is asked of it too: no verdict needs it.
 const nothing = new Proxy(function () {}, {
@@ -15,12 +16,19 @@ const nothing = new Proxy(function () {}, {
   apply: () => nothing,
   construct: () => nothing,
 });
+/** A server that keeps what it would do with a request. */
+const restify = {
+  plugins: nothing,
+  createServer: () => ({ use() {}, emit() {}, post: (_, handler) => (restify.handler = handler) }),
+};
 const load = Module._load;
 Module._load = function (name, ...rest) {
   try {
     return load.call(this, name, ...rest);
   } catch (error) {
-    if (error.code === "MODULE_NOT_FOUND" && error.message.startsWith(`Cannot find module '${name}'`) && /^[@\w]/.test(name)) return nothing;
+    if (error.code === "MODULE_NOT_FOUND" && error.message.startsWith(`Cannot find module '${name}'`) && /^[@\w]/.test(name)) {
+      return name === "restify" ? restify : nothing;
+    }
     throw error;
   }
 };
@@ -188,6 +196,11 @@ const ADAPTERS = {
   },
   fourthwall: nuxt("fourthwall", "isValidFourthwallWebhook", (secret) => ({ fourthwall: { secretKey: secret } })),
   helpscout: n8nTrigger("HelpScout/HelpScoutTrigger.node", ({ secret }) => ({ data: { secret } })),
+  highlevel: ({ headers, text, secret }) => {
+    const { WebhookManager } = require(file("@gohighlevel/api-client/dist/lib/webhook/webhook-manager.js"));
+    const manager = new WebhookManager(console);
+    return manager.verifyEd25519Signature(text, headers["x-ghl-signature"], secret.public_key_pem);
+  },
   hook0: ({ headers, text, secret }) => {
     const { verifyWebhookSignature } = require("hook0-client");
     return verifyWebhookSignature(headers["x-hook0-signature"], text, new Headers(headers), secret, 300);
@@ -245,6 +258,12 @@ const ADAPTERS = {
     return new Nango({ secretKey: secret }).verifyIncomingWebhookRequest(text, headers);
   },
   netlify: n8nHelpers("Netlify/NetlifyTriggerHelpers", ({ secret }) => ({ data: { webhookSecret: secret } })),
+  npm: ({ headers, text, json, secret }) => {
+    require("npm-hook-receiver")({ secret, mount: "/" });
+    let status;
+    restify.handler({ headers, body: json(), _body: text }, { send: (code) => (status = code) }, () => {});
+    return status === 200;
+  },
   onfleet: n8nHelpers("Onfleet/OnfleetTriggerHelpers", ({ secret }) => ({ credentials: { signingSecret: secret } })),
   opennode: ({ form, secret }) => {
     const { OpenNodeClient } = require("opennode");
@@ -253,6 +272,11 @@ const ADAPTERS = {
   orb: ({ headers, text, secret }) => {
     const Orb = require("orb-billing");
     return Boolean(new Orb({ apiKey: "none" }).webhooks.unwrap(text, headers, secret));
+  },
+  paymongo: ({ headers, text, secret }) => {
+    const { webhooks } = require("paymongo-node")("none");
+    const signatureHeader = headers["paymongo-signature"];
+    return Boolean(webhooks.constructEvent({ payload: text, signatureHeader, webhookSecretKey: secret }));
   },
   paystack: ({ headers, json, secret }) => {
     const Events = require(file("paystack-api/resources/events.js"));
@@ -309,6 +333,10 @@ const ADAPTERS = {
   telegram: ({ method, headers, secret }) => {
     const { Telegraf } = require("telegraf");
     return new Telegraf("none").webhookFilter.call({ path: "/", secretToken: secret }, { method, url: "/", headers });
+  },
+  terra: ({ headers, text, secret }) => {
+    const { verifyTerraWebhookSignature } = require(file("terra-api/dist/cjs/utils.js"));
+    return verifyTerraWebhookSignature(text, headers["terra-signature"], secret);
   },
   trello: n8nHelpers("Trello/TrelloTriggerHelpers", ({ secret, url }) => ({ credentials: { oauthSecret: secret }, url })),
   typeform: n8nHelpers("Typeform/TypeformTriggerHelpers", ({ secret }) => ({ data: { webhookSecret: secret } })),
