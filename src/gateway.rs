@@ -199,7 +199,10 @@ impl Worker {
                 let unread = body.filter(|body| !body.is_end_stream());
                 // Nothing more is read of a connection whose head was not to be understood.
                 let close = unread.is_some() || matches!(rejection, Rejection::MalformedRequest(_));
-                let reply = respond::rejected(&rejection, methods, close);
+                let mut reply = respond::rejected(&rejection, methods, close);
+                if route.as_ref().is_some_and(|route| route.source.bare_refusals) {
+                    respond::strip(&mut reply);
+                }
                 if let Some(body) = unread.filter(|_| !asks_first) {
                     tokio::spawn(discard(body));
                 }

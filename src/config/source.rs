@@ -164,6 +164,7 @@ pub fn read(
         max_body,
         accepted: accepted.or(profile.accepted),
         accepted_body: profile.accepted_body.clone().into(),
+        bare_refusals: profile.bare_refusals,
         enforce,
         lease,
         wait: wait.unwrap_or(timeout),

@@ -46,6 +46,12 @@ pub fn rejected(rejection: &Rejection, methods: &[Method], close: bool) -> Reply
     reply
 }
 
+/// Leaves of a refusal what providers go by who want no body.
+pub fn strip(reply: &mut Reply) {
+    *reply.body_mut() = Full::default();
+    reply.headers_mut().remove(CONTENT_TYPE);
+}
+
 /// To a duplicate of a finished event, or a challenge that wants no other answer: what the source counts as accepted.
 pub fn accepted(source: &Source) -> Reply {
     let mut reply = Reply::new(Full::new(source.accepted_body.clone()));

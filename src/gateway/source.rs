@@ -61,6 +61,8 @@ pub struct Source {
     pub accepted: Option<StatusCode>,
     /// What the provider reads where no upstream's body is.
     pub accepted_body: Bytes,
+    /// True where refusals have no body.
+    pub bare_refusals: bool,
     /// False where requests are judged and forwarded all the same.
     pub enforce: bool,
     /// How long the owner of an event has to settle it.

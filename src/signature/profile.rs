@@ -30,6 +30,8 @@ pub struct Profile {
     pub challenges: Vec<Challenge>,
     /// What it reads in the answer to what was accepted; empty where it reads nothing.
     pub accepted_body: String,
+    /// True where it wants refusals without a body.
+    pub bare_refusals: bool,
     /// Headers that repeat a value of the body, which the signature covers and them it does not.
     pub repeats: Vec<(HeaderName, Pointer)>,
     /// What it says of how it delivers.
@@ -107,6 +109,7 @@ impl Profile {
         let dedup = DedupPolicy::read(root.table("dedup"));
         let addresses = root.table("network").map(Addresses::read).unwrap_or_default();
         let accepted_body = root.parse("accepted_body", parse_accepted_body).unwrap_or_default();
+        let bare_refusals = root.boolean("bare_refusals").unwrap_or(false);
         let repeats = root.tables("repeats").into_iter().filter_map(read_repeat).collect();
         let sender = root.table("sender");
         let challenges = challenge::read_all(root, scheme.as_ref(), &methods);
@@ -120,6 +123,7 @@ impl Profile {
             addresses,
             challenges,
             accepted_body,
+            bare_refusals,
             repeats,
             delivery,
             emission,
