@@ -7,6 +7,8 @@
 //! by the scheduler's account. What else runs on the machine moves it by a factor of 2, so the peers take turns within
 //! a round, and what counts is the ratio to nginx in the same round, over many rounds.
 
+#[path = "../tests/it/support/everyone.rs"]
+mod everyone;
 #[path = "against_nginx/load.rs"]
 mod load;
 #[path = "against_nginx/peer.rs"]
@@ -36,7 +38,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tempfile::TempDir;
 
-use peer::{Peer, start_up_time};
+use peer::Peer;
 use process::{Process, free_port};
 use table::{Idle, Run};
 use tools::{Core, Tools};
@@ -160,9 +162,11 @@ fn measure(plan: &Plan) -> anyhow::Result<bool> {
             }
         }
     }
-    let idle = stand.idle()?;
+    let idle = [Peer::Hookward, Peer::HookwardEveryone].map(|peer| stand.idle(peer));
+    let idle: Vec<Idle> = idle.into_iter().collect::<Result<_, _>>()?;
+    let binary = fs::metadata(peer::HOOKWARD)?.len();
     // A reader that has gone away is no failure of ours.
-    let _ = std::io::stdout().write_all(table::render(&plan.scenarios, &runs, &idle).as_bytes());
+    let _ = std::io::stdout().write_all(table::render(&plan.scenarios, &runs, &idle, binary).as_bytes());
     Ok(runs.iter().all(|run| run.faults.is_empty()))
 }
 
@@ -233,11 +237,11 @@ impl Stand {
     }
 
     /// What Hookward is before anything has reached it.
-    fn idle(&self) -> anyhow::Result<Idle> {
+    fn idle(&self, peer: Peer) -> anyhow::Result<Idle> {
         const TRIES: usize = 9;
         let port = free_port()?;
         let log = self.folder.path().join("proxy.log");
-        let command = Peer::Hookward.command(&self.tools, self.folder.path(), port, self.upstream_port)?;
+        let command = peer.command(&self.tools, self.folder.path(), port, self.upstream_port)?;
         let hookward = Process::spawn(command, &log)?;
         // Not one request: the pages that the first one touches are no part of being idle.
         std::thread::sleep(Duration::from_millis(500));
@@ -245,10 +249,10 @@ impl Stand {
         drop(hookward);
         let mut times = Vec::with_capacity(TRIES);
         for _ in 0..TRIES {
-            times.push(start_up_time(self.folder.path(), self.upstream_port)?);
+            times.push(peer.start_up_time(self.folder.path(), self.upstream_port)?);
         }
         times.sort();
-        Ok(Idle { rss, start_up: times[TRIES / 2], binary: fs::metadata(peer::HOOKWARD)?.len() })
+        Ok(Idle { peer, rss, start_up: times[TRIES / 2] })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Who is measured, and how each is set up.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Scenario;
+use crate::everyone::Everyone;
 use crate::process::{Process, free_port};
 use crate::request::{PATH, SECRET};
 use crate::tools::{Core, Tools};
@@ -25,13 +26,15 @@ pub enum Peer {
     Hookward,
     /// Hookward with warnings only.
     HookwardQuiet,
+    /// The same with a source for every other provider too.
+    HookwardEveryone,
 }
 
 impl Peer {
-    pub const ALL: [Self; 3] = [Self::Nginx, Self::Hookward, Self::HookwardQuiet];
+    pub const ALL: [Self; 4] = [Self::Nginx, Self::Hookward, Self::HookwardQuiet, Self::HookwardEveryone];
 
     /// All of them, the other way round in every second round: what goes first finds the machine in another state.
-    pub fn in_round(round: u32) -> [Self; 3] {
+    pub fn in_round(round: u32) -> [Self; 4] {
         let mut peers = Self::ALL;
         if round % 2 == 1 {
             peers.reverse();
@@ -44,14 +47,15 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Hookward => "hookward",
             Self::HookwardQuiet => "hookward-quiet",
+            Self::HookwardEveryone => "hookward-everyone",
         }
     }
 
     /// What every request of `scenario` is answered.
     pub fn expected_status(self, scenario: Scenario) -> u16 {
         match (self, scenario) {
-            (Self::Hookward | Self::HookwardQuiet, Scenario::Reject) => 401,
-            _ => 200,
+            (Self::Nginx, _) | (_, Scenario::OneKib | Scenario::SixtyFourKib) => 200,
+            (_, Scenario::Reject) => 401,
         }
     }
 
@@ -64,34 +68,38 @@ impl Peer {
             command.arg("-p").arg(folder).arg("-e").arg(folder.join("nginx.err")).arg("-c").arg(config);
             return Ok(command);
         }
-        let config = self.write_hookward_config(folder, port, upstream)?;
         let mut command = tools.pinned(Core::Proxy, Path::new(HOOKWARD));
-        serve(&mut command, &config);
+        self.serve(&mut command, folder, port, upstream)?;
         Ok(command)
     }
 
-    fn write_hookward_config(self, folder: &Path, port: u16, upstream: u16) -> std::io::Result<PathBuf> {
-        let path = folder.join("hookward.toml");
-        let log = if self == Self::HookwardQuiet { "[log]\nlevel = \"warn\"\n" } else { "" };
-        fs::write(&path, hookward_config(port, upstream) + log)?;
-        Ok(path)
+    /// From starting Hookward to its first answer. It is not pinned: what pins would be part of the time.
+    pub fn start_up_time(self, folder: &Path, upstream: u16) -> anyhow::Result<Duration> {
+        let port = free_port()?;
+        let mut command = Command::new(HOOKWARD);
+        self.serve(&mut command, folder, port, upstream)?;
+        let begin = Instant::now();
+        let mut hookward = Process::spawn(command, &folder.join("proxy.log"))?;
+        hookward.wait_for_answer(port)?;
+        Ok(begin.elapsed())
     }
-}
 
-/// From starting Hookward to its first answer. It is not pinned: what pins would be part of the time.
-pub fn start_up_time(folder: &Path, upstream: u16) -> anyhow::Result<Duration> {
-    let port = free_port()?;
-    let config = Peer::Hookward.write_hookward_config(folder, port, upstream)?;
-    let mut command = Command::new(HOOKWARD);
-    serve(&mut command, &config);
-    let begin = Instant::now();
-    let mut hookward = Process::spawn(command, &folder.join("proxy.log"))?;
-    hookward.wait_for_answer(port)?;
-    Ok(begin.elapsed())
-}
-
-fn serve(command: &mut Command, config: &Path) {
-    command.args(["serve", "-c"]).arg(config).env(SECRET_VARIABLE, SECRET);
+    /// Writes Hookward's configuration into `folder`, and has `command` serve it.
+    fn serve(self, command: &mut Command, folder: &Path, port: u16, upstream: u16) -> std::io::Result<()> {
+        let path = folder.join("hookward.toml");
+        let mut config = hookward_config(port, upstream);
+        if self != Self::Hookward {
+            config.push_str("[log]\nlevel = \"warn\"\n");
+        }
+        if self == Self::HookwardEveryone {
+            let everyone = Everyone::in_front_of(&format!("http://127.0.0.1:{upstream}"));
+            config.push_str(&everyone.sources);
+            command.envs(everyone.environment);
+        }
+        fs::write(&path, config)?;
+        command.args(["serve", "-c"]).arg(path).env(SECRET_VARIABLE, SECRET);
+        Ok(())
+    }
 }
 
 fn hookward_config(port: u16, upstream: u16) -> String {

@@ -22,11 +22,10 @@ pub struct Run {
 
 /// Hookward before anything has reached it.
 pub struct Idle {
+    pub peer: Peer,
     /// In bytes.
     pub rss: u64,
     pub start_up: Duration,
-    /// In bytes.
-    pub binary: u64,
 }
 
 impl Run {
@@ -45,13 +44,13 @@ impl Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scenario, peer) = (self.scenario.name(), self.peer.name());
-        write!(f, "{scenario:6} {peer:14} {:7.2} us {:7.0}/s", microseconds(self.cpu), self.requests_per_second)?;
+        write!(f, "{scenario:6} {peer:17} {:7.2} us {:7.0}/s", microseconds(self.cpu), self.requests_per_second)?;
         self.faults.iter().try_for_each(|fault| write!(f, "\nerror: {peer}: {fault}"))
     }
 }
 
-/// The whole report, in Markdown.
-pub fn render(scenarios: &[Scenario], runs: &[Run], idle: &Idle) -> String {
+/// The whole report, in Markdown. `binary` is in bytes.
+pub fn render(scenarios: &[Scenario], runs: &[Run], idle: &[Idle], binary: u64) -> String {
     let mut text = String::from(
         "| scenario | peer | CPU us/request, median | x nginx, median [min, max] | requests/s, best | core in use, median \
          | peak RSS MiB |\n|---|---|---|---|---|---|---|\n",
@@ -62,13 +61,13 @@ pub fn render(scenarios: &[Scenario], runs: &[Run], idle: &Idle) -> String {
             text += &row(&of_both, runs);
         }
     }
-    let Idle { rss, start_up, binary } = *idle;
-    let (start_up, rss, binary) = (microseconds(start_up) / 1e3, mebibytes(rss), mebibytes(binary));
+    text.push('\n');
     // A String takes every character.
-    let _ = writeln!(
-        text,
-        "\nHookward idle: {rss:.1} MiB resident; start to first answer: {start_up:.1} ms; binary: {binary:.1} MiB"
-    );
+    for Idle { peer, rss, start_up } in idle {
+        let (peer, rss, start_up) = (peer.name(), mebibytes(*rss), microseconds(*start_up) / 1e3);
+        let _ = writeln!(text, "{peer} idle: {rss:.1} MiB resident; start to first answer: {start_up:.1} ms");
+    }
+    let _ = writeln!(text, "binary: {:.1} MiB", mebibytes(binary));
     text
 }
 

@@ -7,6 +7,9 @@ use crate::quantity::format_duration;
 use crate::signature::coverage::BodyCoverage;
 use crate::signature::preset::{Confidence, LeftOut, Preset};
 
+/// What is not said of each provider of which it is so.
+const USUAL: [(&str, &str); 2] = [("body", "signed, every byte"), ("remembered", "1d")];
+
 /// The whole page.
 pub fn markdown() -> String {
     let mut text = format!(
@@ -22,7 +25,8 @@ pub fn markdown() -> String {
         let _ = writeln!(text, "| `{}` | {count} | {} |", confidence.as_str(), confidence.meaning());
     }
     text.push_str(
-        "\nA signature covers what its `signs` names and nothing else: of the request's head only the headers, and of the URL only the parts, that stand there.\n\n\
+        "\nA signature covers what its `signs` names and nothing else: of the request's head only the headers, and of the URL only the parts, that stand there.\n\
+         Where a section does not say otherwise, every byte of the body is signed, and an event is remembered for a day.\n\n\
          | provider | signature | time | event id | addresses | confidence |\n|---|---|---|---|---|---|\n",
     );
     for preset in Preset::all() {
@@ -73,7 +77,10 @@ fn section(text: &mut String, preset: &Preset) {
     let _ = writeln!(text, "\n## {}\n\n{}\n", preset.slug, plain(&preset.name));
     let (label, hint) = facts::secret(preset);
     let secret = (label, plain(&hint));
-    let signing = facts::signing(preset).into_iter().map(|(label, value)| match label {
+    let signing = facts::signing(preset)
+        .into_iter()
+        .filter(|fact| !USUAL.iter().any(|(label, value)| fact.0 == *label && fact.1 == *value));
+    let signing = signing.map(|(label, value)| match label {
         "signs" => (label, code(&value)),
         _ => (label, plain(&value)),
     });
