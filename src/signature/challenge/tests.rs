@@ -184,6 +184,21 @@ fn a_fault_says_where_and_what_instead() {
 }
 
 #[test]
+fn what_a_provider_reads_is_a_short_text() {
+    let faults = |line: &str| {
+        let text = format!("{line}\n[signature]\nalgorithm = \"hmac-sha256\"\nheader = \"X-S\"\n");
+        Preset::from_file("own", "own.toml", &text).err().unwrap_or_default()
+    };
+    for good in ["accepted_body = \"[accepted]\"", "accepted_body = '{\"code\":\"SUCCESS\"}'", "bare_refusals = true"] {
+        assert_eq!(faults(good), [], "{good}");
+    }
+    let long = format!("accepted_body = \"{}\"", "x".repeat(257));
+    for bad in ["accepted_body = \"\"", "accepted_body = \"<p>ok</p>\"", "accepted_body = \"a\\nb\"", &long] {
+        assert!(faults(bad)[0].text.contains("is not 1 to 256 of visible ASCII"), "{bad}");
+    }
+}
+
+#[test]
 fn a_mac_is_no_way_to_a_token_or_a_public_key() {
     let challenge = "[[challenge]]\nname = \"c\"\nmethod = \"GET\"\necho = { query = \"c\" }\nmac = { algorithm = \"hmac-sha256\" }\nanswer = { text = \"{mac}\" }";
     for (scheme, wanted) in [

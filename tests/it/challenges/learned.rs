@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tokio::task::JoinSet;
+
 use super::{get, refused};
 use crate::support::child::{file, hookward};
-use crate::support::{Gateway, NOW, Request, signed_with};
+use crate::support::{Gateway, NOW, Request, client, signed_with};
 
 const HOOK_SECRET: &str = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81";
 
@@ -49,6 +51,26 @@ async fn asanas_secret_is_learned_once_echoed_and_in_force_at_once() {
     let again = self::gateway("asana", &path).await;
     refused(&again, handshake("another-secret-of-a-stranger"), 401).await;
     assert_eq!(again.send(event(HOOK_SECRET)).await.status, 200);
+}
+
+#[tokio::test]
+async fn of_many_that_come_at_once_one_is_learned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("asana");
+    let gateway = gateway("asana", &path).await;
+    let mut sent = JoinSet::new();
+    for number in 0..8 {
+        sent.spawn(client::send(gateway.address(), handshake(&format!("secret-{number}-of-somebody"))));
+    }
+    let mut echoed = Vec::new();
+    for reply in sent.join_all().await {
+        match reply.status {
+            200 => echoed.push(reply.header("x-hook-secret").expect("an echo").to_owned()),
+            // Too late: before the first was kept, or after.
+            status => assert!([401, 502].contains(&status), "{status}"),
+        }
+    }
+    assert_eq!(echoed, [fs::read_to_string(&path).expect("the file")]);
 }
 
 #[tokio::test]
