@@ -10,6 +10,7 @@ pub mod destination;
 mod failure;
 mod health;
 pub mod rate;
+pub mod rendering;
 pub mod signing;
 mod transcript;
 mod worker;

@@ -85,7 +85,10 @@ impl Value {
                 format!("[{}]", items.join(", "))
             }
             Node::Table(table) => {
-                let pairs = table.entries.iter().map(|(key, entry)| format!("{key} = {}", entry.value.to_toml()));
+                let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                let key = |key: &str| if key.chars().all(bare) { key.to_owned() } else { quoted(key) };
+                let pairs =
+                    table.entries.iter().map(|(name, entry)| format!("{} = {}", key(name), entry.value.to_toml()));
                 format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
             }
         }

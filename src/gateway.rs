@@ -15,6 +15,7 @@ mod receive;
 mod record;
 mod respond;
 mod routes;
+pub mod routing;
 pub mod server;
 pub mod source;
 mod stall;
@@ -287,7 +288,7 @@ impl Worker {
     async fn judge(&self, source: &Source, received: Received) -> Result<Verified, (Box<Received>, Rejection)> {
         let now = self.gateway.clock.now();
         let makers = match &source.mode {
-            Mode::Proxy(_) => &self.gateway.keys,
+            Mode::Proxy => &self.gateway.keys,
             Mode::Store { .. } => &self.gateway.kept_keys,
         };
         let url = match source.key_url(&received) {
@@ -323,13 +324,16 @@ impl Worker {
             Admitted::Verified(verified) => verified.claim(),
             Admitted::Shadowed(_) => None,
         };
-        let reach = match &route.way {
+        let place = source.route_of(&admitted);
+        record.routed(place);
+        let reach = match route.way(place) {
             Way::Forward(reach) => reach,
             Way::Keep(keeper) => {
                 let (gateway, route) = (Arc::clone(&self.gateway), Arc::clone(route));
-                let work = keep(gateway, Arc::clone(keeper), route, admitted, via, record.take());
+                let work = keep(gateway, Arc::clone(keeper), route, place, admitted, via, record.take());
                 return detach::finish(work, &self.forwards).await;
             }
+            Way::Drop => return finish_accepted(source, Outcome::Dropped, record),
         };
         let lease = match claim {
             None => None,
@@ -345,7 +349,7 @@ impl Worker {
         };
         // From here on the work is finished, also if the client hangs up.
         let possible_duplicate = lease.as_ref().is_some_and(|lease| lease.possible_duplicate);
-        let outgoing = outgoing(source, &reach.upstream, admitted, via, possible_duplicate);
+        let outgoing = outgoing(source, reach, admitted, via, possible_duplicate, &self.gateway.clock);
         let (gateway, reach) = (Arc::clone(&self.gateway), Arc::clone(reach));
         let work = forward(gateway, Arc::clone(route), reach, outgoing, lease, record.take());
         respond::with_answer(detach::finish(work, &self.forwards).await)

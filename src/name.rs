@@ -26,6 +26,14 @@ pub fn check_name(text: &str) -> Result<(), String> {
     check(text, "_-.", "a name", "acme")
 }
 
+/// True if a pattern is an event's type, or all of them: `*`, `user.*` or a whole name.
+pub fn matches(pattern: &str, kind: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => kind.starts_with(prefix),
+        None => pattern == kind,
+    }
+}
+
 fn check(text: &str, also: &str, what: &str, example: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
     if !text.is_empty() && text.len() <= MAX_NAME && text.chars().all(plain) {
@@ -48,5 +56,11 @@ mod tests {
             assert!(check_event_type(bad).is_err() && check_event_id(bad).is_err(), "{bad:?}");
         }
         assert!(check_event_id(&"x".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn patterns_are_whole_names_prefixes_or_everything() {
+        assert!(matches("*", "a.b") && matches("user.*", "user.created") && matches("user.created", "user.created"));
+        assert!(!matches("user.*", "user") && !matches("user.created", "user.created2") && !matches("user", "user.x"));
     }
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::delivery::Deliveries;
-use crate::store::{DeliveryDetail, DeliveryFilter, DeliveryRow, EventFilter, EventRow, Id, Page, State, Stats, Store};
+use crate::store::{
+    DeliveryDetail, DeliveryFilter, DeliveryRow, EventDetail, EventFilter, EventRow, Id, Page, State, Stats, Store,
+};
 
 pub use error::OperatorError;
 pub use event::EventView;
@@ -112,14 +114,14 @@ impl Operators {
     }
 
     /// Owes an event anew: to `destination`, or to every one that its source has. Where nobody here knows which those
-    /// are, it goes where it was owed before.
+    /// are, or each of them gets some events and not others, it goes where it was owed before.
     ///
     /// # Errors
     /// If there is no such event or destination, or the store cannot be asked.
     pub async fn replay(&self, event: Id, destination: Option<String>) -> Result<Replayed, OperatorError> {
         let row = self.store.event(event).await?.ok_or(OperatorError::NoEvent(event))?;
         let to = match &self.deliveries {
-            Some(deliveries) => configured(deliveries, &row.row.source, destination)?,
+            Some(deliveries) => configured(deliveries, &row, destination)?,
             None => owed_before(&row.deliveries, event, destination)?,
         };
         let ids = self.store.replay(event, to.clone(), self.clock.millis()).await?;
@@ -199,15 +201,24 @@ impl Operators {
     }
 }
 
-/// The destinations that `source` has by the configuration in force.
-fn configured(deliveries: &Deliveries, source: &str, asked: Option<String>) -> Result<Vec<Arc<str>>, OperatorError> {
-    let destinations = deliveries.destinations();
+/// The destinations that the source of `event` has by the configuration in force; with routes, those of them that it went to.
+fn configured(
+    deliveries: &Deliveries,
+    event: &EventDetail,
+    asked: Option<String>,
+) -> Result<Vec<Arc<str>>, OperatorError> {
+    let (source, destinations) = (&*event.row.source, deliveries.destinations());
     let mut names: Vec<Arc<str>> = destinations.of_source(source).map(|known| Arc::clone(&known.name)).collect();
     names.sort_unstable();
     if names.is_empty() {
         return Err(OperatorError::NoDestination { source_name: source.to_owned() });
     }
-    let Some(name) = asked else { return Ok(names) };
+    let Some(name) = asked else {
+        if destinations.of_source(source).any(|known| known.routed) {
+            names.retain(|name| event.deliveries.iter().any(|row| *row.destination == **name));
+        }
+        return if names.is_empty() { Err(OperatorError::NeverOwed(event.row.id)) } else { Ok(names) };
+    };
     match names.iter().find(|known| ***known == *name) {
         Some(known) => Ok(vec![Arc::clone(known)]),
         None => {

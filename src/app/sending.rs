@@ -175,5 +175,6 @@ fn destination_of(config: &OperationsConfig, exit: &Exit, metrics: &Metrics) -> 
         rate: None,
         metrics: metrics.deliveries(SOURCE),
         way: Way::Sign(Box::new(signing)),
+        routed: false,
     }
 }

@@ -10,7 +10,7 @@ use crate::document::quoted;
 use crate::gateway::allow::Allow;
 use crate::gateway::client::ClientIp;
 use crate::gateway::lists::Refresh;
-use crate::gateway::source::{Mode, Proof, Source};
+use crate::gateway::source::{Mode, Proof, Source, Upstream};
 use crate::quantity::{format_duration, format_size};
 use crate::signature::profile::{MissingId, ReplayGuard};
 use crate::telemetry::logging::{Format, LEVELS};
@@ -109,11 +109,24 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
         Allow::Provider(_) => writeln!(text, "allow = \"provider\"")?,
         Allow::Only(networks) => writeln!(text, "allow = {networks}")?,
     }
-    let urls: Vec<String> = source.upstreams().iter().map(|upstream| format!("\"{}\"", upstream.url)).collect();
+    // Where the last route takes every event, it stands among the routes.
+    let own = if source.otherwise.name.is_none() { source.otherwise.upstreams() } else { &[] };
+    let urls: Vec<String> = own.iter().map(upstream).collect();
     match &source.mode {
-        Mode::Proxy(_) => writeln!(text, "mode = \"proxy\"\nupstream = {}", urls.join(", "))?,
-        Mode::Store { schedule, max_in_flight, .. } => {
-            writeln!(text, "mode = \"store\"\nupstream = [{}]", urls.join(", "))?;
+        Mode::Proxy => writeln!(text, "mode = \"proxy\"")?,
+        Mode::Store { .. } => writeln!(text, "mode = \"store\"")?,
+    }
+    match (&source.mode, urls.is_empty()) {
+        (_, true) => {}
+        (Mode::Proxy, false) => writeln!(text, "upstream = {}", urls.join(", "))?,
+        (Mode::Store { .. }, false) => writeln!(text, "upstream = [{}]", urls.join(", "))?,
+    }
+    if let Some(routes) = &described.routes {
+        writeln!(text, "route = {routes}")?;
+    }
+    match &source.mode {
+        Mode::Proxy => {}
+        Mode::Store { schedule, max_in_flight } => {
             writeln!(text, "retry = {}", retry::describe(schedule))?;
             writeln!(text, "max_in_flight = {max_in_flight}")?;
             writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
@@ -124,7 +137,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     }
     let names: Vec<String> = source.pass_headers.iter().map(|name| format!("\"{name}\"")).collect();
     writeln!(text, "pass_headers = [{}]", names.join(", "))?;
-    if let Some(upstream) = source.upstreams().first() {
+    if let Some(upstream) = own.first() {
         writeln!(text, "upstream_connect_timeout = \"{}\"", format_duration(upstream.connect_timeout))?;
         writeln!(text, "upstream_timeout = \"{}\"", format_duration(upstream.timeout))?;
     }
@@ -144,7 +157,7 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
             writeln!(text, "dedup_ttl = \"{}\"", format_duration(policy.ttl))?;
             writeln!(text, "missing_id = \"{}\"", missing_id.map_or("", |(word, _)| word))?;
             writeln!(text, "replay_guard = \"{}\"", replay_guard.map_or("", |(word, _)| word))?;
-            if let Mode::Proxy(_) = source.mode {
+            if let Mode::Proxy = source.mode {
                 writeln!(text, "lease = \"{}\"", format_duration(source.lease))?;
             }
             writeln!(text, "wait = \"{}\"", format_duration(source.wait))?;
@@ -164,6 +177,14 @@ fn network(text: &mut String, refresh: &Refresh) -> std::fmt::Result {
     match &refresh.ca_file {
         Some(file) => writeln!(text, "ca_file = {}", quoted(file)),
         None => Ok(()),
+    }
+}
+
+/// A URL, or where it comes from where it is a secret.
+fn upstream(upstream: &Upstream) -> String {
+    match upstream.alias.as_deref().and_then(|alias| alias.split_once(':')) {
+        None => quoted(&upstream.url.to_string()),
+        Some((kind, name)) => format!("{{ {kind} = {} }}", quoted(&name.replace("%20", " "))),
     }
 }
 

@@ -8,9 +8,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::environment::Environment;
 use super::gateway::{positive, positive_size, read_networks};
 use super::provider;
+use super::route;
 use super::scheme::{Keys, read_params, read_profile, read_proof};
 use super::secrets::{self, Secrets};
-use super::upstream::Way;
+use super::upstream::{Ends, Wanted, Way};
 use super::warnings;
 use crate::dedup::StoreDown;
 use crate::document::{Fault, Node, Reader, Value, quoted};
@@ -19,7 +20,8 @@ use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
 use crate::gateway::learning::Learning;
 use crate::gateway::lists::{List, Refresh};
-use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source};
+use crate::gateway::routing::{Branch, To};
+use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source, Upstream};
 use crate::quantity::parse_duration;
 use crate::signature::challenge::{Challenge, Challenges, Means};
 use crate::signature::preset::Preset;
@@ -39,6 +41,8 @@ pub struct Described {
     /// The origin of the `Authorization` credential.
     pub authorization: Option<String>,
     pub ca_file: Option<String>,
+    /// The routes as they are written.
+    pub routes: Option<String>,
     /// The operator's own `signature`, `timestamp` and `event`, as written.
     pub scheme: Vec<String>,
     /// What `hookward check` says of it.
@@ -77,12 +81,16 @@ pub fn read(
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
     let allow = read_allow(reader, preset, &settings.refresh);
     let way = Way::read(reader, has_store);
+    let ends = Ends::read(reader, Wanted { stores: way.stores, renders: false, environment });
+    // Routes are read once it is known what the provider says.
+    if !reader.has("route") && !reader.has("upstream") {
+        reader.missing("upstream", UPSTREAM);
+    }
     let store_down = reader.choice("store_down", &StoreDown::WORDS).unwrap_or(StoreDown::FailClosed);
     if way.stores && store_down == StoreDown::FailOpen {
         let text = "store_down: with mode = \"store\" there is nothing to fall back on, the provider has to try again";
         reader.fault(reader.place_of("store_down"), text);
     }
-    let explicit_timeout = positive(reader, "upstream_timeout");
     let (lease, wait) = (positive(reader, "lease"), reader.parse("wait", parse_duration));
     let max_body = positive_size(reader, "max_body").unwrap_or(1 << 20);
     let enforce = reader.boolean("enforce").unwrap_or(true);
@@ -97,7 +105,22 @@ pub fn read(
     let replay_guard = reader.choice("replay_guard", &ReplayGuard::WORDS);
 
     let profile = profile?;
-    let timeout = explicit_timeout.unwrap_or_else(|| default_timeout(profile.delivery.timeout));
+    let timeout = ends.timeout.unwrap_or_else(|| default_timeout(profile.delivery.timeout));
+    let connect_timeout = ends.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    let routes = {
+        let source = name.as_deref().unwrap_or_default();
+        let (stores, profile) = (way.stores, &profile);
+        let context = route::Context { source, preset, profile, stores, connect_timeout, timeout, environment };
+        route::read(reader, &context, warnings)
+    };
+    let ca_file = ends.ca_file.clone();
+    let otherwise = read_otherwise(reader, ends.upstreams(connect_timeout, timeout), routes.otherwise);
+    let branches: Vec<&Branch> = routes.routes.iter().map(|route| &route.branch).chain(&otherwise).collect();
+    if way.stores {
+        check_alike(reader, &branches);
+    }
+    let timeout =
+        branches.into_iter().flat_map(Branch::upstreams).map(|upstream| upstream.timeout).fold(timeout, Duration::max);
     let lease = lease.unwrap_or(timeout + Duration::from_secs(10));
     if lease <= timeout {
         let text =
@@ -115,7 +138,8 @@ pub fn read(
         secrets: describe(&secrets),
         verify_token: verify_token.as_ref().map(|(_, origin, _)| origin.clone()),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
-        ca_file: way.ca_file.clone(),
+        ca_file,
+        routes: reader.value("route").map(Value::to_toml),
         scheme: ["signature", "timestamp", "event", "any_of", "first_of", "together"]
             .into_iter()
             .filter_map(|key| Some(format!("{key} = {}", reader.value(key)?.to_toml())))
@@ -144,7 +168,6 @@ pub fn read(
     }
 
     let (name, proof) = (name?, proof?);
-    let mode = way.mode(timeout)?;
     let source = Source {
         verified_by: verified_by(slug, &proof, awaited.as_ref().map(|(_, name)| name.as_str())),
         key_memory: KeyMemory::default(),
@@ -169,13 +192,55 @@ pub fn read(
         lease,
         wait: wait.unwrap_or(timeout),
         store_down,
-        mode,
+        mode: way.mode(),
+        routes: routes.routes,
+        otherwise: otherwise?,
         pass_headers,
     };
     warnings.extend(warnings::of_source(reader, &source, &profile, settings));
     described.about = warnings::about(&source, &profile, settings);
     described.about.extend(file.map(|file| format!("its provider is \"{}\", from {file}", source.provider)));
     Some((source, described))
+}
+
+/// How long connecting to an upstream may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What an upstream may be.
+const UPSTREAM: &str = "\"http://127.0.0.1:3000/webhooks\"";
+
+/// Where events go that take no route: to the source's own upstreams, or where its last route leads, which takes all.
+fn read_otherwise(reader: &Reader<'_>, upstreams: Vec<Upstream>, last: Option<Branch>) -> Option<Branch> {
+    if last.is_none() {
+        if reader.has("route") && !reader.has("upstream") {
+            reader.missing("upstream", UPSTREAM);
+        }
+        let to = To::Upstreams { upstreams, rendering: None };
+        return reader.has("upstream").then_some(Branch { name: None, to }).filter(|own| !own.upstreams().is_empty());
+    }
+    for key in ["upstream", "ca_file"].into_iter().filter(|key| reader.has(key)) {
+        let text = format!("{key}: nothing reaches it, the last route takes every event: leave out one of the two");
+        reader.fault(reader.place_of(key), text);
+    }
+    last
+}
+
+/// Deliveries know an upstream by its URL, so that one URL cannot be given two times.
+fn check_alike(reader: &Reader<'_>, branches: &[&Branch]) {
+    let plain = branches.iter().filter(|branch| branch.rendering().is_none());
+    let mut known: Vec<&Upstream> = Vec::new();
+    for upstream in plain.flat_map(|branch| branch.upstreams()) {
+        let times = |upstream: &Upstream| (upstream.timeout, upstream.connect_timeout);
+        match known.iter().find(|first| first.shown() == upstream.shown()) {
+            Some(first) if times(first) != times(upstream) => {
+                let text =
+                    format!("route: {} is there twice, with different timeouts: give it the same", upstream.shown());
+                reader.fault(reader.place_of("route"), text);
+            }
+            Some(_) => {}
+            None => known.push(upstream),
+        }
+    }
 }
 
 /// Reads a key that must be there.

@@ -1,4 +1,5 @@
 mod providers;
+mod routes;
 
 use super::*;
 

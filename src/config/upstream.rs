@@ -5,22 +5,18 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::environment::Environment;
 use super::gateway::{count, positive};
-use super::retry;
+use super::{retry, secrets};
 use crate::delivery::schedule::Schedule;
-use crate::document::{Node, Reader};
+use crate::document::{Located, Node, Reader, Table, Value};
 use crate::egress::{Roots, Url};
 use crate::gateway::source::{Mode, Upstream};
 
-/// What a source says of it.
+/// What is done with a source's events.
 pub struct Way {
     /// True if events are stored first.
     pub stores: bool,
-    pub ca_file: Option<String>,
-    /// Empty if there is a fault in them.
-    urls: Vec<Url>,
-    roots: Option<Roots>,
-    connect_timeout: Duration,
     schedule: Schedule,
     max_in_flight: usize,
 }
@@ -33,9 +29,6 @@ impl Way {
             let text = "mode: \"store\" needs a [store], for example url = \"sqlite:/var/lib/hookward/hookward.db\"";
             reader.fault(reader.place_of("mode"), text);
         }
-        let urls = read_upstreams(reader, stores);
-        let (roots, ca_file) = read_roots(reader, &urls);
-        let connect_timeout = positive(reader, "upstream_connect_timeout").unwrap_or(Duration::from_secs(2));
         let schedule = retry::read(reader.table("retry"));
         let max_in_flight = count(reader, "max_in_flight", 100_000).unwrap_or(64);
         if !stores {
@@ -44,61 +37,154 @@ impl Way {
                 reader.fault(reader.place_of(key), text);
             }
         }
-        Self { stores, ca_file, urls, roots, connect_timeout, schedule, max_in_flight }
+        Self { stores, schedule, max_in_flight }
     }
 
-    /// The same as a source has it, with `timeout` for each exchange. `None` if there is nowhere to go.
-    pub fn mode(self, timeout: Duration) -> Option<Mode> {
-        let upstreams = self.urls.into_iter().map(|url| Upstream {
-            path: Uri::try_from(url.path.as_str()).unwrap_or_default(),
-            host: url.target.host_header(),
-            roots: self.roots.clone().filter(|_| url.target.tls),
-            url,
-            connect_timeout: self.connect_timeout,
-            timeout,
-        });
-        let mut upstreams: Vec<Upstream> = upstreams.collect();
+    /// The same as a source has it.
+    pub fn mode(self) -> Mode {
         match self.stores {
-            true if upstreams.is_empty() => None,
-            true => Some(Mode::Store { upstreams, schedule: self.schedule, max_in_flight: self.max_in_flight }),
-            false => upstreams.pop().map(Mode::Proxy),
+            true => Mode::Store { schedule: self.schedule, max_in_flight: self.max_in_flight },
+            false => Mode::Proxy,
         }
     }
 }
 
-/// One URL, or several where the events are stored. Empty if there is a fault in them.
-fn read_upstreams(reader: &Reader<'_>, stores: bool) -> Vec<Url> {
-    let Some(value) = reader.value("upstream") else {
-        reader.missing("upstream", "\"http://127.0.0.1:3000/webhooks\"");
-        return Vec::new();
-    };
-    if !matches!(value.node, Node::List(_)) {
-        return reader.parse("upstream", parse_upstream).into_iter().collect();
+/// What gets events, as a source and each of its routes name it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'e> {
+    /// True if there may be several.
+    pub stores: bool,
+    /// True if they get messages: then their URLs may have a query, which is theirs.
+    pub renders: bool,
+    pub environment: &'e Environment,
+}
+
+/// Where events go, but for how long it may take.
+pub struct Ends {
+    pub ca_file: Option<String>,
+    pub connect_timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
+    /// Empty where nothing is named, or if there is a fault in it.
+    addresses: Vec<Address>,
+    roots: Option<Roots>,
+}
+
+/// A URL, and what it is called where it is a secret.
+struct Address {
+    url: Url,
+    alias: Option<String>,
+}
+
+impl Ends {
+    /// Reads `upstream` and what belongs to it.
+    pub fn read(reader: &Reader<'_>, wanted: Wanted<'_>) -> Self {
+        let addresses = read_upstreams(reader, wanted);
+        let (roots, ca_file) = read_roots(reader, &addresses);
+        let connect_timeout = positive(reader, "upstream_connect_timeout");
+        let timeout = positive(reader, "upstream_timeout");
+        Self { ca_file, connect_timeout, timeout, addresses, roots }
     }
-    let texts = reader.texts("upstream").unwrap_or_default();
-    if !stores && texts.len() != 1 {
+
+    /// The upstreams; where nothing is said of a time it is `connect_timeout`, or `timeout` for an exchange in all.
+    pub fn upstreams(self, connect_timeout: Duration, timeout: Duration) -> Vec<Upstream> {
+        let upstream = |Address { url, alias }: Address| Upstream {
+            path: target(&url),
+            host: url.target.host_header(),
+            roots: self.roots.clone().filter(|_| url.target.tls),
+            url,
+            alias,
+            connect_timeout: self.connect_timeout.unwrap_or(connect_timeout),
+            timeout: self.timeout.unwrap_or(timeout),
+        };
+        self.addresses.into_iter().map(upstream).collect()
+    }
+}
+
+/// Path and query, where there is one.
+fn target(url: &Url) -> Uri {
+    let text = url.query.as_ref().map(|query| format!("{}?{query}", url.path));
+    Uri::try_from(text.as_deref().unwrap_or(&url.path)).unwrap_or_default()
+}
+
+/// One URL, or several where the events are stored. Empty if there is a fault in them.
+fn read_upstreams(reader: &Reader<'_>, wanted: Wanted<'_>) -> Vec<Address> {
+    let Some(value) = reader.value("upstream") else { return Vec::new() };
+    let Node::List(items) = &value.node else {
+        return read_upstream(reader, value, wanted).into_iter().collect();
+    };
+    if !wanted.stores && items.len() != 1 {
         let text = "upstream: several are for mode = \"store\", which delivers to each; in proxy mode the provider gets one answer";
         reader.fault(value.place.clone(), text);
         return Vec::new();
     }
-    if texts.is_empty() {
+    if items.is_empty() {
         reader.fault(value.place.clone(), "upstream: an empty list leads nowhere");
     }
-    let mut urls: Vec<Url> = Vec::with_capacity(texts.len());
-    for text in texts {
-        match parse_upstream(text.value) {
-            Ok(url) if urls.contains(&url) => {
-                reader.fault(text.place, format!("upstream: \"{url}\" is there twice"));
+    let mut addresses: Vec<Address> = Vec::with_capacity(items.len());
+    for item in items {
+        match read_upstream(reader, item, wanted) {
+            Some(Address { alias, .. }) if alias.is_some() && addresses.iter().any(|known| known.alias == alias) => {
+                reader.fault(item.place.clone(), "upstream: the same secret is there twice");
             }
-            Ok(url) => urls.push(url),
-            Err(wrong) => reader.fault(text.place, format!("upstream: {wrong}")),
+            Some(Address { url, .. }) if addresses.iter().any(|known| known.url == url) => {
+                reader.fault(item.place.clone(), format!("upstream: \"{url}\" is there twice"));
+            }
+            Some(address) => addresses.push(address),
+            None => {}
         }
     }
-    urls
+    addresses
 }
 
-fn read_roots(reader: &Reader<'_>, urls: &[Url]) -> (Option<Roots>, Option<String>) {
-    let tls = urls.iter().any(|url| url.target.tls);
+/// A URL as it is written, or `{ env = "SLACK_URL" }` where it is a secret.
+fn read_upstream<'a>(reader: &Reader<'a>, value: &'a Value, wanted: Wanted<'_>) -> Option<Address> {
+    match &value.node {
+        Node::Text(text) => match Url::parse(text).and_then(|url| check_query(url, text, wanted)) {
+            Ok(url) => Some(Address { url, alias: None }),
+            Err(wrong) => {
+                reader.fault(value.place.clone(), format!("upstream: {wrong}"));
+                None
+            }
+        },
+        Node::Table(table) => read_secret_upstream(reader, table, wanted),
+        _ => {
+            reader.wrong_kind("upstream", value, "a URL in quotes, or { env = \"NAME\" } where it is a secret");
+            None
+        }
+    }
+}
+
+fn check_query(url: Url, text: &str, wanted: Wanted<'_>) -> Result<Url, String> {
+    if url.query.is_some() && !wanted.renders {
+        return Err(format!("\"{text}\" has a query, but the upstream gets the query of each request"));
+    }
+    Ok(url)
+}
+
+/// Nothing of the URL is ever said, also where it is wrong.
+fn read_secret_upstream<'a>(parent: &Reader<'a>, table: &'a Table, wanted: Wanted<'_>) -> Option<Address> {
+    let reader = parent.inner("upstream", table);
+    if let Some(literal) = reader.text("literal") {
+        reader.fault(literal.place, "literal: a URL that is no secret is written as it is, in quotes");
+        return None;
+    }
+    let called = |kind: &str, name: Option<Located<&str>>| Some(format!("{kind}:{}", name?.value.replace(' ', "%20")));
+    let alias = called("env", reader.text("env")).or_else(|| called("file", reader.text("file")));
+    // A URL is long enough.
+    let (secret, origin, place) = secrets::read(&reader, wanted.environment, &mut Vec::new())?;
+    reader.finish();
+    let text = std::str::from_utf8(secret.expose()).unwrap_or_default();
+    let wrong = match Url::parse(text) {
+        Ok(url) if url.query.is_none() || wanted.renders => return Some(Address { url, alias }),
+        Ok(_) => "has a query, but the upstream gets the query of each request",
+        Err(_) => "is not a URL of http:// or https://",
+    };
+    parent.fault(place, format!("upstream: what {{ {origin} }} has {wrong}"));
+    None
+}
+
+fn read_roots(reader: &Reader<'_>, addresses: &[Address]) -> (Option<Roots>, Option<String>) {
+    let tls = addresses.iter().any(|address| address.url.target.tls);
     let Some(file) = reader.text("ca_file") else {
         if !tls {
             return (None, None);
@@ -111,7 +197,7 @@ fn read_roots(reader: &Reader<'_>, urls: &[Url]) -> (Option<Roots>, Option<Strin
             }
         };
     };
-    if !urls.is_empty() && !tls {
+    if !addresses.is_empty() && !tls {
         reader.fault(file.place, "ca_file: the upstream is plain http://, there is no certificate to check");
         return (None, None);
     }
@@ -122,12 +208,4 @@ fn read_roots(reader: &Reader<'_>, urls: &[Url]) -> (Option<Roots>, Option<Strin
             (None, None)
         }
     }
-}
-
-fn parse_upstream(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text)?;
-    if url.query.is_some() {
-        return Err(format!("\"{text}\" has a query, but the upstream gets the query of each request"));
-    }
-    Ok(url)
 }

@@ -7,12 +7,13 @@ use crate::document::{Fault, Reader};
 use crate::gateway::Settings;
 use crate::gateway::allow::Allow;
 use crate::gateway::lists::{List, Refresh};
-use crate::gateway::source::{Mode, Proof, Source};
+use crate::gateway::routing::{Branch, Conditions, To};
+use crate::gateway::source::{Mode, Proof, Source, Upstream};
 use crate::quantity::format_duration;
-use crate::signature::Scheme;
 use crate::signature::addresses::Addresses;
 use crate::signature::coverage::BodyCoverage;
 use crate::signature::profile::{Profile, ReplayGuard};
+use crate::signature::{Alternative, Scheme};
 
 /// The warnings about one source, each with the number or the word to write.
 pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settings: &Settings) -> Vec<Fault> {
@@ -85,12 +86,13 @@ pub fn of_source(reader: &Reader<'_>, source: &Source, profile: &Profile, settin
             "its messages are not signed, or not whole, and the provider publishes its addresses: allow = \"provider\" would keep others out".into(),
         );
     }
-    if let Mode::Proxy(upstream) = &source.mode
-        && let Some(timeout) = delivery.timeout.filter(|timeout| upstream.timeout >= *timeout)
+    let longest = source.upstreams().map(|upstream| upstream.timeout).max().unwrap_or_default();
+    if let Mode::Proxy = &source.mode
+        && let Some(timeout) = delivery.timeout.filter(|timeout| longest >= *timeout)
     {
         let text = format!(
             "upstream_timeout = \"{}\" is not below the {} that the provider waits: it would give up first and send again",
-            format_duration(upstream.timeout),
+            format_duration(longest),
             format_duration(timeout),
         );
         warn("upstream_timeout", text);
@@ -139,14 +141,18 @@ pub fn about(source: &Source, profile: &Profile, settings: &Settings) -> Vec<Str
         Allow::Provider(list) => lines.push(whom_it_lets_in(list, &settings.refresh)),
     }
     lines.extend(challenges(source, profile));
-    if let Mode::Store { upstreams, schedule, .. } = &source.mode {
-        let to =
-            if upstreams.len() == 1 { String::new() } else { format!(" to each of {} upstreams", upstreams.len()) };
+    if let Mode::Store { schedule, .. } = &source.mode {
+        let several = source.otherwise.upstreams().len();
+        let to = match several {
+            2.. if source.routes.is_empty() => format!(" to each of {several} upstreams"),
+            _ => String::new(),
+        };
         lines.push(format!(
             "events are answered once they are stored; delivery{to} is tried for {}, and then is a dead letter",
             format_duration(schedule.span())
         ));
     }
+    lines.extend(routes(source));
     lines
 }
 
@@ -190,11 +196,62 @@ fn whom_it_lets_in(list: &List, refresh: &Refresh) -> String {
     format!("it lets in {} {plural} of the provider, {day}, {then}", snapshot.len())
 }
 
+/// Which events go where, a line each.
+fn routes(source: &Source) -> Vec<String> {
+    if source.routes.is_empty() && source.otherwise.name.is_none() {
+        return Vec::new();
+    }
+    let way = |branch: &Branch| match &branch.to {
+        To::Nowhere => "acknowledged, and forwarded nowhere".to_owned(),
+        To::Upstreams { upstreams, rendering } => {
+            let shown: Vec<_> = upstreams.iter().map(Upstream::shown).collect();
+            let shape = rendering.as_ref().map(|rendering| format!(", as {} message", rendering.template.name()));
+            format!("to {}{}", shown.join(" and "), shape.unwrap_or_default())
+        }
+    };
+    let name = |branch: &Branch| branch.name.as_ref().map_or(String::new(), |name| format!("route \"{name}\": "));
+    let mut lines = Vec::new();
+    for route in &source.routes {
+        lines.push(format!("{}{} {}", name(&route.branch), conditions(&route.when), way(&route.branch)));
+    }
+    let rest = if source.routes.is_empty() { "every event" } else { "every other event" };
+    lines.push(format!("{}{rest} {}", name(&source.otherwise), way(&source.otherwise)));
+    lines.extend(unsigned(source));
+    lines
+}
+
+fn conditions(when: &Conditions) -> String {
+    let types = (!when.types.is_empty()).then(|| when.types.join(" or "));
+    let json = when.json.iter().map(|(pointer, texts)| format!("{pointer} is {}", texts.join(" or ")));
+    let all: Vec<String> = types.into_iter().chain(json).collect();
+    all.join(", ")
+}
+
+/// What routes go by that no signature covers.
+fn unsigned(source: &Source) -> Option<String> {
+    let Proof::Signature(verifier) = &source.proof else { return None };
+    let scheme = verifier.scheme();
+    let by_type = source.routes.iter().any(|route| !route.when.types.is_empty());
+    let by_json = source.routes.iter().any(|route| !route.when.json.is_empty());
+    let places = scheme.unsigned_types().into_iter().filter(|_| by_type).map(ToString::to_string);
+    let partial = |alternative: &Alternative| alternative.coverage().body == BodyCoverage::Partial;
+    let body = (by_json && scheme.alternatives().iter().any(partial)).then(|| "all of the JSON".to_owned());
+    let places: Vec<String> = places.chain(body).collect();
+    (!places.is_empty()).then(|| {
+        format!(
+            "routes go by what is not signed ({}): whoever captures a request can send it another way",
+            places.join(", ")
+        )
+    })
+}
+
 /// How long a captured request of this source could be sent again.
 fn replay_window(source: &Source) -> String {
     let scheme = match &source.proof {
         Proof::Signature(verifier) => verifier.scheme(),
-        Proof::Elsewhere(_) => return "nothing is signed: only addresses and credentials keep strangers out".into(),
+        Proof::Elsewhere(_) => {
+            return "nothing is signed: only addresses and credentials keep strangers out".into();
+        }
     };
     let signed = signs_timestamp(scheme);
     let remembered = match &source.dedup {

@@ -252,12 +252,12 @@ async fn settle(deliveries: &Deliveries, settlement: Settlement, give_up: Instan
     }
 }
 
-/// Of an endpoint's URL only its id is told: a path or a query may be all that keeps strangers from it.
+/// Of an endpoint only its id is told.
 fn tell(destination: &Destination, delivery: &Leased, attempt: &Attempt, number: u32, verdict: &Verdict) {
     let duration_ms = attempt.duration.as_micros() as f64 / 1000.0;
     let endpoint = destination.endpoint().map(AsRef::as_ref);
     let event = endpoint.and(delivery.event_id.as_deref());
-    let url = endpoint.is_none().then(|| tracing::field::display(&destination.url));
+    let url = destination.shown();
     match verdict {
         Verdict::Delivered => info!(
             source.name = destination.source,

@@ -9,15 +9,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
 use super::rate::Rate;
+use super::rendering::Rendering;
 use super::signing::Signing;
 use crate::clock::UnixMillis;
 use crate::egress::{Pool, Url};
 use crate::schedule::Schedule;
+use crate::signature::request::{Head, PublicUrl};
 use crate::store::{Consequence, Leased, Message};
 use crate::telemetry::metrics::DeliveryMetrics;
 
 const ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
 const POSSIBLE_DUPLICATE: HeaderName = HeaderName::from_static("hookward-possible-duplicate");
+
+/// Nothing of ours writes such a one.
+const NO_REQUEST: &str = "what is stored of the event is not a request";
 
 /// More header lines are not read back; hyper accepts no more from a client.
 const MAX_HEADERS: usize = 256;
@@ -25,14 +30,16 @@ const MAX_HEADERS: usize = 256;
 /// A URL that events are delivered to.
 #[derive(Debug)]
 pub struct Destination {
-    /// By which deliveries know it in the store: an upstream's is its source's name, a space, its URL; an endpoint's is
-    /// its id.
+    /// By which deliveries know it in the store: an upstream's is its source's name, a space, its URL, and where it gets
+    /// messages " as " and their template; an endpoint's is its id.
     pub name: Arc<str>,
     /// Whose events it gets, for logs and metrics.
     pub source: String,
     pub url: Url,
     pub pool: Pool,
     pub way: Way,
+    /// True of an upstream that gets some of its source's events and not others.
+    pub routed: bool,
     /// For one attempt in all.
     pub timeout: Duration,
     /// How long a delivery is this process's: longer than an attempt may take.
@@ -54,6 +61,8 @@ pub struct Destination {
 pub enum Way {
     /// It goes on as it came, to an upstream.
     Forward,
+    /// A message is made of it, for an upstream that takes no events.
+    Render(Arc<Rendering>),
     /// It is signed, for an endpoint.
     Sign(Box<Signing>),
 }
@@ -75,8 +84,8 @@ impl Destinations {
             of_source.entry(destination.source.clone()).or_default().push(Arc::clone(&destination));
             by_name.insert(Arc::clone(&destination.name), destination);
         }
-        let alone = of_source.into_iter().filter_map(|(source, mut all)| match all.len() {
-            1 => Some((source, all.remove(0))),
+        let alone = of_source.into_iter().filter_map(|(source, all)| match all.as_slice() {
+            [only] if matches!(only.way, Way::Forward) && !only.routed => Some((source, Arc::clone(only))),
             _ => None,
         });
         Self { by_name, alone: alone.collect() }
@@ -85,7 +94,12 @@ impl Destinations {
     /// The destination that deliveries know by `name`. Where its URL is not there any more, what was owed to it goes to
     /// the one that its source has now, if that is just one: an operator has moved it.
     pub fn find(&self, name: &str) -> Option<&Arc<Destination>> {
-        self.by_name.get(name).or_else(|| self.alone.get(name.split_once(' ')?.0))
+        let moved = || match name.split_once(' ')? {
+            // Whoever takes events has no use for a message.
+            (_, message) if message.contains(' ') => None,
+            (source, _) => self.alone.get(source),
+        };
+        self.by_name.get(name).or_else(moved)
     }
 
     /// Those of one source.
@@ -103,8 +117,16 @@ impl Destination {
     /// The endpoint that it is.
     pub fn endpoint(&self) -> Option<&Arc<str>> {
         match &self.way {
-            Way::Forward => None,
+            Way::Forward | Way::Render(_) => None,
             Way::Sign(signing) => Some(&signing.endpoint),
+        }
+    }
+
+    /// What is told of it in logs: an endpoint's URL may be all that keeps strangers from it, and so may some upstreams'.
+    pub fn shown(&self) -> Option<&str> {
+        match &self.way {
+            Way::Forward | Way::Render(_) => Some(self.name.split_once(' ').map_or(&*self.name, |(_, shown)| shown)),
+            Way::Sign(_) => None,
         }
     }
 
@@ -120,9 +142,41 @@ impl Destination {
     ) -> Result<Request<Full<bytes::Bytes>>, String> {
         match &self.way {
             Way::Sign(signing) => signing.request(&self.url, delivery, number, now),
-            Way::Forward => self
-                .forwarded(&delivery.message, number, delivery.possible_duplicate)
-                .ok_or_else(|| "what is stored of the event is not a request".into()),
+            Way::Forward => {
+                self.forwarded(&delivery.message, number, delivery.possible_duplicate).ok_or_else(|| NO_REQUEST.into())
+            }
+            Way::Render(rendering) => self.rendered(rendering, delivery, number),
+        }
+    }
+
+    /// The message that is made of an event, made anew for each attempt: a template that fails can be mended in between.
+    fn rendered(
+        &self,
+        rendering: &Rendering,
+        delivery: &Leased,
+        number: u32,
+    ) -> Result<Request<Full<bytes::Bytes>>, String> {
+        let Leased { message, possible_duplicate, .. } = delivery;
+        let received = read_headers(&message.headers).ok_or(NO_REQUEST)?;
+        let url = PublicUrl { base: "", query: message.query.as_deref() };
+        let head = Head { method: &message.method, url, headers: &received };
+        let id = delivery.event_id.as_deref().unwrap_or_default();
+        let body = rendering.body(head, &message.body, id, delivery.created_at)?;
+        let mut headers = rendering.headers(&received);
+        self.add_own_headers(&mut headers, body.len(), number, *possible_duplicate);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target(self.url.query.as_deref()).ok_or(NO_REQUEST)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn add_own_headers(&self, headers: &mut HeaderMap, length: usize, number: u32, possible_duplicate: bool) {
+        headers.insert(HOST, self.url.target.host_header());
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(ATTEMPT, HeaderValue::from(number));
+        if possible_duplicate {
+            headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
         }
     }
 
@@ -137,12 +191,7 @@ impl Destination {
         *request.method_mut() = Method::from_bytes(message.method.as_bytes()).ok()?;
         *request.uri_mut() = self.target(message.query.as_deref())?;
         let mut headers = read_headers(&message.headers)?;
-        headers.insert(HOST, self.url.target.host_header());
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(message.body.len()));
-        headers.insert(ATTEMPT, HeaderValue::from(number));
-        if possible_duplicate {
-            headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
-        }
+        self.add_own_headers(&mut headers, message.body.len(), number, possible_duplicate);
         *request.headers_mut() = headers;
         Some(request)
     }

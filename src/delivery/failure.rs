@@ -47,7 +47,7 @@ pub fn judge(exchanged: &Result<Exchange, ExchangeError>, way: &Way, now: UnixMi
 
 fn is_success(way: &Way, status: StatusCode) -> bool {
     match way {
-        Way::Forward => status.is_success(),
+        Way::Forward | Way::Render(_) => status.is_success(),
         Way::Sign(signing) => signing.is_success(status),
     }
 }
@@ -59,7 +59,7 @@ fn is_gone(way: &Way, status: StatusCode) -> bool {
 /// True if the answer may ask for time: an operator's any that fails, a stranger's only one that says that it is too much.
 fn may_ask(way: &Way, status: StatusCode) -> bool {
     match way {
-        Way::Forward => true,
+        Way::Forward | Way::Render(_) => true,
         Way::Sign(_) => [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status),
     }
 }

@@ -51,7 +51,8 @@ pub struct TimedSecret {
     pub until: Option<UnixMillis>,
 }
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("Hookward/", env!("CARGO_PKG_VERSION")));
+/// What we call ourselves.
+pub(super) const AGENT: HeaderValue = HeaderValue::from_static(concat!("Hookward/", env!("CARGO_PKG_VERSION")));
 
 /// What concerns the connection is nobody's to set.
 const OURS: [HeaderName; 8] = [HOST, CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING, TE, TRAILER, UPGRADE, EXPECT];

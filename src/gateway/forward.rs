@@ -14,12 +14,13 @@ use crate::egress::{Exchange, ExchangeError};
 use crate::telemetry::outcome::Outcome;
 
 /// Forwards one event. 2xx commits its claim, anything else releases it, so that the sender's retry is forwarded again.
+/// An event of which no message could be made is one that failed: by the retry its template may have been mended.
 /// Returns what the sender is answered.
 pub async fn forward(
     gateway: Arc<Gateway>,
     route: Arc<Route>,
     reach: Arc<Reach>,
-    outgoing: Outgoing,
+    outgoing: Result<Outgoing, String>,
     lease: Option<Lease>,
     mut record: Record,
 ) -> Answer {
@@ -27,18 +28,25 @@ pub async fn forward(
     if lease.as_ref().is_some_and(|lease| lease.possible_duplicate) {
         route.metrics.possible_duplicates.inc();
     }
-    let Outgoing { request, share } = outgoing;
-    record.forwarding();
-    let exchanged = reach.pool.exchange(request, reach.upstream.timeout).await;
-    record.answered(&route.metrics);
-    drop(share);
-    let outcome = outcome_of(&exchanged);
-    let failure = match &exchanged {
-        Err(error) if error.is_ambiguous() => Failure::Ambiguous,
-        _ => Failure::Definite,
+    let (outcome, failure, answer) = match outgoing {
+        Ok(Outgoing { request, share }) => {
+            record.forwarding();
+            let exchanged = reach.pool.exchange(request, reach.upstream.timeout).await;
+            record.answered(&route.metrics);
+            drop(share);
+            let outcome = outcome_of(&exchanged);
+            let failure = match &exchanged {
+                Err(error) if error.is_ambiguous() => Failure::Ambiguous,
+                _ => Failure::Definite,
+            };
+            record.failed(exchanged.as_ref().err());
+            (outcome, failure, respond::answer(source, exchanged))
+        }
+        Err(why) => {
+            record.not_done(why);
+            (Outcome::TemplateFailed, Failure::Definite, respond::not_made())
+        }
     };
-    record.failed(exchanged.as_ref().err());
-    let answer = respond::answer(source, exchanged);
     if let (Some(lease), Some(policy)) = (lease, &source.dedup) {
         let now = gateway.clock.monotonic();
         if outcome == Outcome::Forwarded {
@@ -77,7 +85,7 @@ pub async fn ask_and_forward(
         Ok(lease) => lease,
         Err(denial) => return Asked::Denied(denial, record),
     };
-    let outgoing = outgoing(source, &reach.upstream, admitted, via, lease.possible_duplicate);
+    let outgoing = outgoing(source, &reach, admitted, via, lease.possible_duplicate, &gateway.clock);
     Asked::Forwarded(forward(gateway, route, reach, outgoing, Some(lease), record).await)
 }
 

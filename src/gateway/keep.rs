@@ -9,6 +9,7 @@ use super::outgoing::{Via, kept};
 use super::record::Record;
 use super::respond::{self, Reply};
 use super::routes::Route;
+use super::routing::Branch;
 use super::source::{Mode, Source, Upstream};
 use super::verify::Admitted;
 use crate::delivery::Deliveries;
@@ -24,12 +25,14 @@ pub struct Keeper {
     pub deliveries: Arc<Deliveries>,
 }
 
-/// Stores one event with its deliveries under its dedup key, and acknowledges. Nothing is acknowledged that is not on
+/// Stores one event with its deliveries, to where the source's route at this `place` leads, under its dedup key, and
+/// acknowledges. Nothing is acknowledged that is not on
 /// the disk: where the store fails or takes too long the sender is asked to come back.
 pub async fn keep(
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,
     route: Arc<Route>,
+    place: Option<usize>,
     admitted: Admitted,
     via: Via,
     mut record: Record,
@@ -45,7 +48,9 @@ pub async fn keep(
     let remember = claim.zip(source.dedup.as_ref()).map(|(keys, policy)| Remember { keys, ttl: policy.ttl });
     let (message, share) = kept(source, admitted, via);
     let accepted_at = gateway.clock.millis();
-    let destinations: Vec<Arc<str>> = source.upstreams().iter().map(|upstream| name(source, upstream)).collect();
+    let branch = source.branch(place);
+    let destinations: Vec<Arc<str>> =
+        branch.upstreams().iter().map(|upstream| name(source, branch, upstream)).collect();
     let event = NewEvent {
         id: Id::new(accepted_at),
         source: source.name.clone(),
@@ -92,7 +97,7 @@ pub async fn keep(
 }
 
 fn not_stored(record: &mut Record, error: String) -> Reply {
-    record.not_stored(error);
+    record.not_done(error);
     let reply = respond::busy();
     record.finish(Outcome::StoreDown, reply.status(), None);
     reply
@@ -101,14 +106,15 @@ fn not_stored(record: &mut Record, error: String) -> Reply {
 /// Every upstream of the sources that store their events.
 pub fn destinations(sources: &[Arc<Source>], metrics: &Metrics) -> Destinations {
     let of_source = |source: &Arc<Source>| {
-        let Mode::Store { upstreams, schedule, max_in_flight } = &source.mode else { return Vec::new() };
+        let Mode::Store { schedule, max_in_flight } = &source.mode else { return Vec::new() };
         let metrics = metrics.deliveries(&source.name);
-        let destination = |upstream: &Upstream| Destination {
-            name: name(source, upstream),
+        let destination = |branch: &Branch, upstream: &Upstream| Destination {
+            name: name(source, branch, upstream),
             source: source.name.clone(),
             url: upstream.url.clone(),
             pool: upstream.pool(),
-            way: Way::Forward,
+            way: branch.rendering().map_or(Way::Forward, |rendering| Way::Render(Arc::clone(rendering))),
+            routed: !source.routes.is_empty(),
             timeout: upstream.timeout,
             lease: source.lease,
             schedule: schedule.clone(),
@@ -118,12 +124,24 @@ pub fn destinations(sources: &[Arc<Source>], metrics: &Metrics) -> Destinations 
             rate: None,
             metrics: Arc::clone(&metrics),
         };
-        upstreams.iter().map(destination).collect()
+        let mut all = Vec::new();
+        for branch in source.branches() {
+            all.extend(branch.upstreams().iter().map(|upstream| destination(branch, upstream)));
+        }
+        all
     };
     Destinations::new(sources.iter().flat_map(of_source))
 }
 
-/// By which deliveries know an upstream in the store: the source's name and the URL.
-fn name(source: &Source, upstream: &Upstream) -> Arc<str> {
-    format!("{} {}", source.name, upstream.url).into()
+/// By which deliveries know an upstream in the store: the source's name and the URL, or what is shown of it; and, where it
+/// gets messages, by which template and for which route: two may tell one URL different things.
+fn name(source: &Source, branch: &Branch, upstream: &Upstream) -> Arc<str> {
+    let shown = upstream.shown();
+    match branch.rendering() {
+        None => format!("{} {shown}", source.name).into(),
+        Some(rendering) => {
+            let route = branch.name.as_deref().unwrap_or_default();
+            format!("{} {shown} as {}, route {route}", source.name, rendering.template.name()).into()
+        }
+    }
 }

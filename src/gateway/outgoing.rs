@@ -4,14 +4,16 @@ use std::net::IpAddr;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use smallvec::SmallVec;
 
 use super::Connection;
-use super::receive::{Received, Share};
+use super::receive::{Received, Share, head_of};
+use super::routes::Reach;
 use super::source::{Source, Upstream};
 use super::verify::Admitted;
+use crate::clock::Clock;
 use crate::delivery::destination::write_headers;
 use crate::signature::encoding::encode_hex;
 use crate::store::Message;
@@ -97,24 +99,38 @@ pub struct Outgoing {
 }
 
 /// The upstream's request for an admitted one.
+///
+/// # Errors
+/// If its template makes no message of it: why, as a fragment.
 pub fn outgoing(
     source: &Source,
-    upstream: &Upstream,
+    reach: &Reach,
     admitted: Admitted,
     via: Via,
     possible_duplicate: bool,
-) -> Outgoing {
-    let Received { mut parts, body, share, .. } = told(source, admitted, via);
+    clock: &Clock,
+) -> Result<Outgoing, String> {
+    let upstream = &reach.upstream;
+    let Received { mut parts, mut body, share, .. } = told(source, admitted, via);
     if possible_duplicate {
         parts.headers.insert(POSSIBLE_DUPLICATE, HeaderValue::from_static("1"));
     }
+    match &reach.rendering {
+        None => parts.uri = target(upstream, parts.uri.query()),
+        Some(rendering) => {
+            let id = parts.headers.get(EVENT_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+            body = rendering.body(head_of(&parts, ""), &body, id, clock.millis())?;
+            parts.headers = rendering.headers(&parts.headers);
+            parts.method = Method::POST;
+            parts.uri = upstream.path.clone();
+        }
+    }
     parts.headers.insert(HOST, upstream.host.clone());
-    parts.uri = target(upstream, parts.uri.query());
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
     // Said also of an empty body, which hyper would leave out.
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Outgoing { request: Request::from_parts(parts, Full::new(body)), share }
+    Ok(Outgoing { request: Request::from_parts(parts, Full::new(body)), share })
 }
 
 /// What is stored of an admitted request: all that its upstreams get, whichever they are. The share of the budget is

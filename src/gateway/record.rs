@@ -31,6 +31,7 @@ pub struct Record {
     challenge: Option<String>,
     /// True for a challenge that anybody may send: few of those are told.
     sampled: bool,
+    route: Option<usize>,
     sent: Option<Instant>,
     upstream: Option<Duration>,
     error: Option<String>,
@@ -52,6 +53,7 @@ impl Record {
             alternative: None,
             challenge: None,
             sampled: false,
+            route: None,
             sent: None,
             upstream: None,
             error: None,
@@ -81,6 +83,11 @@ impl Record {
         self.sampled = !met.signed;
     }
 
+    /// It takes the source's route at this place, or none.
+    pub fn routed(&mut self, place: Option<usize>) {
+        self.route = place;
+    }
+
     /// It is a duplicate by its id, and not by its body.
     pub fn conflict(&self) {
         warn!(
@@ -105,6 +112,7 @@ impl Record {
             alternative: self.alternative,
             challenge: self.challenge.take(),
             sampled: self.sampled,
+            route: self.route,
             sent: None,
             upstream: None,
             error: None,
@@ -125,13 +133,8 @@ impl Record {
         }
     }
 
-    /// Why what a challenge wants could not be done.
+    /// Why it could not be stored, no message made of it, or not done what a challenge wants.
     pub fn not_done(&mut self, error: String) {
-        self.error = Some(error);
-    }
-
-    /// Why it could not be stored.
-    pub fn not_stored(&mut self, error: String) {
         self.error = Some(error);
     }
 
@@ -164,7 +167,9 @@ impl Record {
             Outcome::Challenge | Outcome::Unmet
                 if self.sampled && self.metrics.sampler.pass(gateway.clock.monotonic()).is_none() => {}
             Outcome::Unmet => self.write_unmet(status, took),
-            Outcome::Refused | Outcome::Unreachable | Outcome::Timeout => self.write_failed(outcome, status, took),
+            Outcome::Refused | Outcome::Unreachable | Outcome::Timeout | Outcome::TemplateFailed => {
+                self.write_failed(outcome, status, took);
+            }
             Outcome::StoreDown => self.write_not_stored(outcome, status, took),
             _ => self.write(outcome, status, took),
         }
@@ -186,6 +191,11 @@ impl Record {
         verifier.scheme().alternatives().get(self.alternative?)?.name.as_deref()
     }
 
+    /// What the way is called that it takes, where that is one of several.
+    fn route(&self) -> Option<&str> {
+        self.source.as_ref()?.branch(self.route).name.as_deref()
+    }
+
     fn upstream_ms(&self) -> Option<f64> {
         self.upstream.map(millis)
     }
@@ -199,6 +209,7 @@ impl Record {
             status = status.as_u16(),
             client.address = %self.client,
             event.id = self.event_id(),
+            source.route = self.route(),
             signature.alternative = self.alternative(),
             challenge = self.challenge.as_deref(),
             body_bytes = self.body_bytes,
@@ -231,6 +242,7 @@ impl Record {
             status = status.as_u16(),
             client.address = %self.client,
             event.id = self.event_id(),
+            source.route = self.route(),
             body_bytes = self.body_bytes,
             duration_ms = millis(took),
             upstream_ms = self.upstream_ms(),
@@ -247,6 +259,7 @@ impl Record {
             status = status.as_u16(),
             client.address = %self.client,
             event.id = self.event_id(),
+            source.route = self.route(),
             duration_ms = millis(took),
             error = self.error.as_deref(),
             "Webhook was not taken, since a store cannot be asked: its sender should try again"

@@ -112,6 +112,11 @@ pub fn answer(source: &Source, exchanged: Result<Exchange, ExchangeError>) -> An
     Answer { status: accepted.unwrap_or(status), headers: parts.headers, body }
 }
 
+/// To the sender of an event of which no message could be made.
+pub fn not_made() -> Answer {
+    in_its_place(StatusCode::BAD_GATEWAY)
+}
+
 /// An answer as a response.
 pub fn with_answer(answer: Answer) -> Reply {
     let mut reply = Reply::new(Full::new(answer.body));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::keep::Keeper;
+use super::routing::{Branch, To};
 use super::source::{Mode, Source, Upstream};
+use crate::delivery::rendering::Rendering;
 use crate::egress::Pool;
 use crate::rejection::Rejection;
 use crate::telemetry::metrics::{Metrics, SourceMetrics};
@@ -23,7 +25,10 @@ pub struct Routes {
 #[derive(Debug)]
 pub struct Route {
     pub source: Arc<Source>,
+    /// The way of events that take none of the source's routes.
     pub way: Way,
+    /// Those of its routes, in their order.
+    pub ways: Vec<Way>,
     pub metrics: Arc<SourceMetrics>,
 }
 
@@ -32,12 +37,14 @@ pub struct Route {
 pub enum Way {
     Forward(Arc<Reach>),
     Keep(Arc<Keeper>),
+    Drop,
 }
 
 /// An upstream, with this worker's connections to it.
 #[derive(Debug)]
 pub struct Reach {
     pub upstream: Upstream,
+    pub rendering: Option<Arc<Rendering>>,
     pub pool: Pool,
 }
 
@@ -45,22 +52,41 @@ impl Routes {
     /// The routes of these settings, without connections yet.
     pub fn new(settings: Arc<Settings>, metrics: &Metrics, keeper: Option<&Arc<Keeper>>) -> Arc<Self> {
         let route = |source: &Arc<Source>| {
-            let way = match (&source.mode, keeper) {
-                (Mode::Proxy(upstream), _) => {
-                    Way::Forward(Arc::new(Reach { upstream: upstream.clone(), pool: upstream.pool() }))
-                }
-                (Mode::Store { .. }, Some(keeper)) => Way::Keep(Arc::clone(keeper)),
-                (Mode::Store { .. }, None) => unreachable!("a configuration with mode = \"store\" has a [store]"),
-            };
-            let route = Route { source: Arc::clone(source), way, metrics: metrics.source(&source.name) };
-            (source.path.clone(), Arc::new(route))
+            let way = |branch: &Branch| Way::of(branch, &source.mode, keeper);
+            let (otherwise, ways) =
+                (way(&source.otherwise), source.routes.iter().map(|route| way(&route.branch)).collect());
+            let metrics = metrics.source(&source.name);
+            Arc::new(Route { source: Arc::clone(source), way: otherwise, ways, metrics })
         };
-        let by_path = settings.sources.iter().map(route).collect();
+        let by_path = settings.sources.iter().map(|source| (source.path.clone(), route(source))).collect();
         Arc::new(Self { by_path, nowhere: metrics.source(""), settings })
     }
 
     /// The source with this path, letter for letter.
     pub fn find(&self, path: &str) -> Result<&Arc<Route>, Rejection> {
         self.by_path.get(path).ok_or(Rejection::UnknownPath)
+    }
+}
+
+impl Route {
+    /// The way of events that take the source's route at this place, or none.
+    pub fn way(&self, place: Option<usize>) -> &Way {
+        place.and_then(|place| self.ways.get(place)).unwrap_or(&self.way)
+    }
+}
+
+impl Way {
+    fn of(branch: &Branch, mode: &Mode, keeper: Option<&Arc<Keeper>>) -> Self {
+        let To::Upstreams { upstreams, rendering } = &branch.to else { return Self::Drop };
+        match (mode, keeper, upstreams.first()) {
+            (Mode::Proxy, _, Some(upstream)) => Self::Forward(Arc::new(Reach {
+                upstream: upstream.clone(),
+                rendering: rendering.clone(),
+                pool: upstream.pool(),
+            })),
+            (Mode::Store { .. }, Some(keeper), _) => Self::Keep(Arc::clone(keeper)),
+            (Mode::Proxy, _, None) => unreachable!("a way that leads somewhere has an upstream"),
+            (Mode::Store { .. }, None, _) => unreachable!("a configuration with mode = \"store\" has a [store]"),
+        }
     }
 }

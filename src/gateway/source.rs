@@ -18,6 +18,7 @@ use super::learning::Learning;
 pub use super::outgoing::REWRITING;
 use super::outgoing::Via;
 use super::receive::Received;
+use super::routing::{Branch, SourceRoute};
 use crate::dedup::StoreDown;
 use crate::delivery::schedule::Schedule;
 use crate::egress::{Pool, Roots, Url};
@@ -72,6 +73,10 @@ pub struct Source {
     /// What its requests get while the dedup store cannot be asked.
     pub store_down: StoreDown,
     pub mode: Mode,
+    /// Ways for some of its events; the first counts whose conditions hold.
+    pub routes: Vec<SourceRoute>,
+    /// The way of all others.
+    pub otherwise: Branch,
     /// Headers that are passed on although frameworks let a client rewrite the request by them.
     pub pass_headers: Vec<HeaderName>,
     /// `hookward-verified`, by the place of the key that matched.
@@ -118,11 +123,9 @@ pub enum Proof {
 #[derive(Debug)]
 pub enum Mode {
     /// It is forwarded while its sender waits, who gets the upstream's answer.
-    Proxy(Upstream),
+    Proxy,
     /// It is acknowledged once it is stored, and delivered after, to each upstream for itself.
     Store {
-        /// At least one.
-        upstreams: Vec<Upstream>,
         schedule: Schedule,
         /// Attempts at once, for each upstream.
         max_in_flight: usize,
@@ -133,7 +136,9 @@ pub enum Mode {
 #[derive(Debug, Clone)]
 pub struct Upstream {
     pub url: Url,
-    /// Its path as a request's target, made once.
+    /// How it is called where its URL is a secret, as in `env:SLACK_URL`.
+    pub alias: Option<String>,
+    /// Its path, and query where it has one, as a request's target, made once.
     pub path: Uri,
     pub host: HeaderValue,
     pub roots: Option<Roots>,
@@ -143,6 +148,11 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// What is shown of it, and told in logs: its URL, unless that is a secret.
+    pub fn shown(&self) -> Cow<'_, str> {
+        self.alias.as_deref().map_or_else(|| Cow::Owned(self.url.to_string()), Cow::Borrowed)
+    }
+
     /// A pool of connections to it, empty yet.
     pub fn pool(&self) -> Pool {
         Pool::new(self.url.target.clone(), self.roots.clone(), self.connect_timeout)
@@ -212,12 +222,9 @@ impl Mode {
 }
 
 impl Source {
-    /// Where its events go; more than one only where they are stored.
-    pub fn upstreams(&self) -> &[Upstream] {
-        match &self.mode {
-            Mode::Proxy(upstream) => std::slice::from_ref(upstream),
-            Mode::Store { upstreams, .. } => upstreams,
-        }
+    /// Everywhere that its events may go.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.branches().flat_map(Branch::upstreams)
     }
 
     /// What the head claims of its signature, or what it alone can be refused for: no byte of a body is read in vain.

@@ -82,6 +82,10 @@ impl Shadowed {
         (!source.enforce).then_some(Self { received, rejection })
     }
 
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
     pub fn rejection(&self) -> &Rejection {
         &self.rejection
     }

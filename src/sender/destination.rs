@@ -262,6 +262,7 @@ impl Builder {
             rate: settings.rate_limit.map(rate),
             metrics: Arc::clone(&self.metrics),
             way: Way::Sign(Box::new(signing)),
+            routed: false,
         })
     }
 

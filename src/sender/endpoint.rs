@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::resource::ResourceFilter;
 use super::secret::Secrets;
+use crate::name::matches;
 use crate::quantity::{format_duration, parse_duration};
 use crate::schedule::{Schedule, Waits};
 use crate::signature::emission::AuthorizationKind;
@@ -223,14 +224,6 @@ pub enum Status {
     DisabledPermanent,
 }
 
-/// `*`, `user.*` or a whole name.
-pub fn matches(pattern: &str, kind: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => kind.starts_with(prefix),
-        None => pattern == kind,
-    }
-}
-
 /// A list longer than this is a mistake.
 const MOST_DELAYS: usize = 64;
 
@@ -328,12 +321,6 @@ pub fn describe(schedule: &Schedule) -> Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_are_whole_names_prefixes_or_everything() {
-        assert!(matches("*", "a.b") && matches("user.*", "user.created") && matches("user.created", "user.created"));
-        assert!(!matches("user.*", "user") && !matches("user.created", "user.created2") && !matches("user", "user.x"));
-    }
 
     #[test]
     fn a_retry_is_a_list_or_grows() {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::endpoint::matches;
 use super::refusal::Refusal;
+use crate::name::matches;
 
 /// An endpoint names no more than this.
 const MOST: usize = 1000;

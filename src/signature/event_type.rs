@@ -23,6 +23,13 @@ impl Scheme {
         }
     }
 
+    /// The JSON of a message, into which the scheme's pointers point: its body, or what of the form that its body is has it.
+    /// Read by the alternative as a type is; of what cannot be read so it is the body.
+    pub fn json<'a>(&self, alternative: Option<usize>, head: Head<'a>, body: &'a [u8]) -> Cow<'a, [u8]> {
+        let alternative = self.alternatives.get(alternative.unwrap_or_default());
+        alternative.and_then(|alternative| alternative.document(head, body).ok()).unwrap_or(Cow::Borrowed(body))
+    }
+
     /// True where it is known where messages say of what type their event is.
     pub fn has_event_type(&self) -> bool {
         self.alternatives.iter().any(|alternative| !alternative.types.is_empty())
@@ -156,6 +163,40 @@ mod tests {
         assert!(found("type = { json = \"/type\" }", &[], "", &longest).is_some());
         assert_eq!(found("type = { header = \"X-Event\" }", &["a", "b"], "", ""), None, "which one counts is a guess");
         assert_eq!(found("id = { json = \"/id\" }", &["a"], "", "{}"), None);
+    }
+
+    /// The type that a scheme of its own finds, with these headers and this body.
+    fn found_by(document: &str, headers: &[(&'static str, &str)], body: &str) -> Option<String> {
+        let faults = Faults::default();
+        let table = Table::parse("x.toml", document, &faults);
+        let scheme = Scheme::read(&table, &Table::empty(table.place.clone()), &faults);
+        let scheme = scheme.unwrap_or_else(|| panic!("{:?}", faults.into_sorted()));
+        let headers = headers.iter().map(|(name, value)| {
+            (http::HeaderName::from_static(name), value.parse::<http::HeaderValue>().expect("a value"))
+        });
+        let headers = headers.collect();
+        let head = Head { method: "POST", url: PublicUrl::split("https://x/"), headers: &headers };
+        scheme.event_type(Some(0), head, body.as_bytes()).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_batch_has_the_type_of_its_only_item() {
+        let document = "[signature]\nalgorithm = \"hmac-sha256\"\nfor_each = \"/items\"\njson = \"/signature\"\nsigns = \"{json/id}\"\nunsigned_body = true\n[event]\ntype = { json = \"/kind\" }\n";
+        let found = |items: &str| found_by(document, &[], &format!(r#"{{"items":[{items}]}}"#));
+        assert_eq!(found(r#"{"kind":"a"}"#).as_deref(), Some("a"));
+        assert_eq!(found(r#"{"kind":"a"},{"kind":"a"}"#), None);
+        assert_eq!(found(""), None);
+    }
+
+    #[test]
+    fn a_token_tells_the_type_in_its_claims() {
+        use crate::signature::encoding::BASE64URL;
+        use base64::Engine;
+        let document = "[signature]\nalgorithm = \"jwt\"\nalgorithms = [\"HS256\"]\nheader = \"X-Token\"\nunsigned_body = true\n[event]\ntype = { claim = \"kind\" }\n";
+        let part = |text: &str| BASE64URL.encode(text);
+        let token = format!("{}.{}.{}", part(r#"{"alg":"HS256"}"#), part(r#"{"kind":"paid"}"#), part("signature"));
+        assert_eq!(found_by(document, &[("x-token", &token)], "{}").as_deref(), Some("paid"));
+        assert_eq!(found_by(document, &[("x-token", "none")], "{}"), None);
     }
 
     #[test]

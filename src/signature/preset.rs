@@ -5,14 +5,16 @@ mod left_out;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
+use serde_json::Value;
 
 use super::emission::SAMPLE;
+use super::json::Pointer;
 use super::place::Params;
 use super::profile::Profile;
 use super::request::{Head, PublicUrl};
 use super::{Message, Verifier};
 use crate::clock::UnixTime;
-use crate::document::{Fault, Faults, Reader, Table};
+use crate::document::{Fault, Faults, Node, Reader, Table};
 
 pub use left_out::LeftOut;
 
@@ -130,6 +132,15 @@ impl Preset {
         judged.map_err(|rejection| format!("its own scheme refuses a sample: {rejection}"))
     }
 
+    /// Where its events have what templates call the data, if it says how they look. `None` where that is all of them.
+    pub fn data(&self) -> Option<Pointer> {
+        let Node::Table(sender) = &self.document.value("sender")?.node else { return None };
+        sender.value("envelope")?;
+        let event: Value = serde_json::from_slice(&self.profile.emission.envelope.render(&SAMPLE)).ok()?;
+        let data: Value = serde_json::from_slice(SAMPLE.data).ok()?;
+        Pointer::parse(&path_to(&data, &event)?).ok()
+    }
+
     /// A preset from a file of the operator's own, which need not say where its facts come from.
     ///
     /// # Errors
@@ -204,6 +215,21 @@ fn load(file: &str, text: &str, faults: &Faults) -> Table {
         base.take(own);
     }
     base.overlay(&document)
+}
+
+/// The pointer to `wanted` in `value`; empty if that is all of it.
+fn path_to(wanted: &Value, value: &Value) -> Option<String> {
+    if value == wanted {
+        return Some(String::new());
+    }
+    let within = |step: &str, inner| {
+        path_to(wanted, inner).map(|path| format!("/{}{path}", step.replace('~', "~0").replace('/', "~1")))
+    };
+    match value {
+        Value::Object(members) => members.iter().find_map(|(name, inner)| within(name, inner)),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, inner)| within(&index.to_string(), inner)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -314,6 +340,17 @@ mod tests {
                 assert_eq!(judged(preset, 2, first, within).map(drop), Ok(()), "{}", preset.slug);
                 assert!(judged(preset, 3, first, UnixTime(within.0 + 1)).is_err(), "{}", preset.slug);
             }
+        }
+    }
+
+    #[test]
+    fn where_the_data_stands_is_as_the_envelope_has_it() {
+        let data = |slug| Preset::find(slug).expect("a preset").data().map(|pointer| pointer.to_string());
+        assert_eq!(data("vantastatus").as_deref(), Some("/data"));
+        assert_eq!(data("stripe").as_deref(), Some("/data/object"));
+        assert_eq!(data("cyberark-vaas").as_deref(), Some("/events/0"));
+        for all_of_it in ["github", "vgs", "slack"] {
+            assert_eq!(data(all_of_it), None, "{all_of_it}");
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Outcome {
     Busy,
     /// A store that had to be asked could not be.
     StoreDown,
+    /// Acknowledged, and wanted by nobody.
+    Dropped,
     /// Stored, to be delivered after.
     Stored,
     /// Forwarded, and the upstream took it.
@@ -31,6 +33,8 @@ pub enum Outcome {
     Unreachable,
     /// The upstream did not answer in time.
     Timeout,
+    /// Its template made no message of it.
+    TemplateFailed,
 }
 
 impl Outcome {
@@ -42,9 +46,10 @@ impl Outcome {
             Self::Duplicate | Self::SharedSuccess | Self::SharedFailure => "duplicate",
             Self::Busy => "busy",
             Self::StoreDown => "unavailable",
+            Self::Dropped => "dropped",
             Self::Stored => "stored",
             Self::Forwarded => "forwarded",
-            Self::Refused | Self::Unreachable | Self::Timeout => "failed",
+            Self::Refused | Self::Unreachable | Self::Timeout | Self::TemplateFailed => "failed",
         }
     }
 
@@ -60,7 +65,8 @@ impl Outcome {
             Self::Refused => Some("upstream_status"),
             Self::Unreachable => Some("upstream_unreachable"),
             Self::Timeout => Some("upstream_timeout"),
-            Self::Challenge | Self::Duplicate | Self::Stored | Self::Forwarded => None,
+            Self::TemplateFailed => Some("template_failed"),
+            Self::Challenge | Self::Duplicate | Self::Dropped | Self::Stored | Self::Forwarded => None,
         }
     }
 
@@ -74,11 +80,13 @@ impl Outcome {
             Self::SharedFailure,
             Self::Busy,
             Self::StoreDown,
+            Self::Dropped,
             Self::Stored,
             Self::Forwarded,
             Self::Refused,
             Self::Unreachable,
             Self::Timeout,
+            Self::TemplateFailed,
         ])
     }
 
@@ -94,11 +102,13 @@ impl Outcome {
             Self::SharedFailure => after + 4,
             Self::Busy => after + 5,
             Self::StoreDown => after + 6,
-            Self::Stored => after + 7,
-            Self::Forwarded => after + 8,
-            Self::Refused => after + 9,
-            Self::Unreachable => after + 10,
-            Self::Timeout => after + 11,
+            Self::Dropped => after + 7,
+            Self::Stored => after + 8,
+            Self::Forwarded => after + 9,
+            Self::Refused => after + 10,
+            Self::Unreachable => after + 11,
+            Self::Timeout => after + 12,
+            Self::TemplateFailed => after + 13,
         }
     }
 }

@@ -25,6 +25,7 @@ mod presets;
 mod published_keys;
 mod recorded;
 mod rejections;
+mod routing;
 mod same_event;
 mod schemes;
 mod sdk;

@@ -76,6 +76,7 @@ impl Server {
             schedule: Schedule { waits: Waits::List(Vec::new()), window: Duration::from_secs(1), jitter: 0.0 },
             exhausted: Consequence::Fail,
             way: Way::Forward,
+            routed: false,
             limit: 1,
             ordered: false,
             rate: None,

@@ -97,6 +97,7 @@ impl Subject {
             url: url.clone(),
             pool: Pool::new(url.target.clone(), None, Duration::from_secs(5)),
             way: Way::Sign(Box::new(signing)),
+            routed: false,
             timeout: Duration::from_secs(20),
             lease: Duration::from_secs(40),
             schedule: Schedule { waits: Waits::List(Vec::new()), window: Duration::from_secs(60), jitter: 0.0 },
