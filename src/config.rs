@@ -220,7 +220,7 @@ impl LogConfig {
 pub fn known_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let faults = Faults::default();
     // The smallest file in which every table is read.
-    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\n[[source.route]]\n[network]\n[dedup]\n[store]\n[delivery]\n[egress]\n[sender]\ntokens = [{}]\noperations = {}\ntemplates = [{}]\n[[sender.event_type]]\n[admin]\ntokens = [{}]\n[log]\n";
+    let text = "[gateway]\nclient_ip = {}\ntls = {}\n[[source]]\nprovider = \"stripe\"\nauthorization = {}\nretry = {}\nurl_token = {}\n[[source.route]]\n[network]\n[dedup]\n[store]\n[delivery]\n[egress]\n[sender]\ntokens = [{}]\noperations = {}\ntemplates = [{}]\n[[sender.event_type]]\n[admin]\ntokens = [{}]\n[log]\n";
     let document = Table::parse("", text, &faults);
     Config::build(&document, &Environment::default(), &faults);
     faults.known_keys()

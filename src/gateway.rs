@@ -19,6 +19,7 @@ pub mod routing;
 pub mod server;
 pub mod source;
 mod stall;
+pub mod url_token;
 mod verify;
 
 use std::net::IpAddr;

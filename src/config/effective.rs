@@ -62,6 +62,9 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
     writeln!(text, "\n[[source]]")?;
     writeln!(text, "name = \"{}\"", source.name)?;
     writeln!(text, "path = \"{}\"", source.path)?;
+    if let Some(origin) = &described.url_token {
+        writeln!(text, "url_token = {origin}")?;
+    }
     match &described.provider {
         Some(provider) => writeln!(text, "provider = {}", quoted(provider))?,
         None => writeln!(text, "# provider: none, the scheme is its own")?,

@@ -4,7 +4,7 @@ use super::gateway::positive;
 use super::secrets::NamedSecret;
 use crate::document::{Node, Place, Reader, Table, Value};
 use crate::gateway::allow::Allow;
-use crate::gateway::source::{Authorization, Proof};
+use crate::gateway::source::Proof;
 use crate::signature::Verifier;
 use crate::signature::place::Params;
 use crate::signature::preset::Preset;
@@ -16,10 +16,13 @@ pub fn read_profile(reader: &Reader<'_>, preset: Option<&Preset>) -> Option<Prof
     for key in ["signature", "timestamp", "event"] {
         if let Some(value @ Value { node: Node::Table(_), .. }) = reader.value(key) {
             over.set(key, value.clone());
-        } else if let Some(value) =
-            reader.value(key).filter(|value| key != "signature" || value.node != Node::Text("none".into()))
-        {
-            reader.wrong_kind(key, value, "a table, or \"none\" for the signature");
+        } else if let Some(value) = reader.value(key) {
+            if key != "signature" || value.node != Node::Text("none".into()) {
+                reader.wrong_kind(key, value, "a table, or \"none\" for the signature");
+            } else if preset.is_none() {
+                // Whoever sends this signs nothing; else it is the source that wants no signature.
+                over.set(key, value.clone());
+            }
         }
     }
     let own = ["signature", "timestamp", "event"].iter().any(|key| over.value(key).is_some());
@@ -107,27 +110,36 @@ pub struct Keys {
     pub max_body: u64,
 }
 
-/// What proves a message: its signature, or, where the file says so, something else.
+/// What proves a message: its signature, or, where the file says so or the provider signs nothing, something else.
+/// `knows_more` is true where senders must know a credential or the end of the URL.
 pub fn read_proof(
     reader: &Reader<'_>,
     profile: &Profile,
     keys: Keys,
     allow: &Option<Allow>,
-    authorization: Option<&Authorization>,
+    knows_more: bool,
 ) -> Option<Proof> {
-    if matches!(reader.value("signature"), Some(Value { node: Node::Text(_), .. })) {
-        let place = reader.place_of("signature");
+    let says_none = matches!(reader.value("signature"), Some(Value { node: Node::Text(_), .. }));
+    if says_none || profile.scheme.signs_nothing() {
+        let place = if says_none { reader.place_of("signature") } else { reader.place_of("provider") };
         if reader.has("secrets") {
-            reader.fault(place, "signature: \"none\" and secrets exclude each other");
+            let text = match says_none {
+                true => "signature: \"none\" and secrets exclude each other",
+                false => "secrets: this provider signs nothing, leave them out and write url_token or authorization",
+            };
+            reader.fault(if says_none { place } else { reader.place_of("secrets") }, text);
             return None;
         }
         if !profile.scheme.is_optional() {
             reader.fault(place, "signature: this provider signs every request, nothing else may replace that");
             return None;
         }
-        if authorization.is_none() && matches!(allow, Some(Allow::Any)) {
-            reader
-                .fault(place, "signature: \"none\" lets anybody in, add authorization or a list of addresses in allow");
+        if !knows_more && matches!(allow, Some(Allow::Any)) {
+            let text = match says_none {
+                true => "signature: \"none\" lets anybody in",
+                false => "provider: it signs nothing, so anybody could send in its name",
+            };
+            reader.fault(place, format!("{text}, add url_token, authorization or a list of addresses in allow"));
             return None;
         }
         return Some(Proof::Elsewhere(profile.scheme.clone()));

@@ -21,6 +21,12 @@ pub struct Sidecar {
     /// Name of the environment variable that holds the verify token, where the provider's handshake has one
     #[arg(long, hide_env_values = true, env = "HOOKWARD_VERIFY_TOKEN_ENV", value_name = "NAME")]
     pub verify_token_env: Option<String>,
+    /// Name of the environment variable that holds what the path goes on with, where only who knows that may send
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_URL_TOKEN_ENV", value_name = "NAME")]
+    pub url_token_env: Option<String>,
+    /// File that holds the same
+    #[arg(long, hide_env_values = true, env = "HOOKWARD_URL_TOKEN_FILE", value_name = "FILE")]
+    pub url_token_file: Option<String>,
     /// Where genuine webhooks go, for example http://127.0.0.1:3000/webhooks
     #[arg(long, hide_env_values = true, env = "HOOKWARD_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
@@ -120,6 +126,12 @@ impl Sidecar {
 
         if let Some(name) = &self.verify_token_env {
             source.set("verify_token", table("--verify-token-env", named("env", "--verify-token-env", name)));
+        }
+        if self.url_token_env.is_some() || self.url_token_file.is_some() {
+            let mut url_token = Table::empty(Place::Flag("--url-token-env"));
+            set(&mut url_token, "env", "--url-token-env", self.url_token_env.as_deref());
+            set(&mut url_token, "file", "--url-token-file", self.url_token_file.as_deref());
+            source.set("url_token", table("--url-token-env", url_token));
         }
 
         let mut document = Table::empty(Place::Flag("serve"));

@@ -22,6 +22,7 @@ use crate::gateway::learning::Learning;
 use crate::gateway::lists::{List, Refresh};
 use crate::gateway::routing::{Branch, To};
 use crate::gateway::source::{Authorization, AuthorizationScheme, KeyMemory, Proof, REWRITING, Source, Upstream};
+use crate::gateway::url_token::UrlToken;
 use crate::quantity::parse_duration;
 use crate::signature::challenge::{Challenge, Challenges, Means};
 use crate::signature::preset::Preset;
@@ -40,6 +41,8 @@ pub struct Described {
     pub verify_token: Option<String>,
     /// The origin of the `Authorization` credential.
     pub authorization: Option<String>,
+    /// The origin of what the path goes on with.
+    pub url_token: Option<String>,
     pub ca_file: Option<String>,
     /// The routes as they are written.
     pub routes: Option<String>,
@@ -79,6 +82,7 @@ pub fn read(
     let public_url = reader.parse("public_url", parse_public_url);
     let authorization =
         reader.table("authorization").and_then(|inner| read_authorization(inner, environment, warnings));
+    let url_token = reader.table("url_token").and_then(|inner| read_url_token(inner, environment, warnings));
     let allow = read_allow(reader, preset, &settings.refresh);
     let way = Way::read(reader, has_store);
     let ends = Ends::read(reader, Wanted { stores: way.stores, renders: false, environment });
@@ -138,6 +142,7 @@ pub fn read(
         secrets: describe(&secrets),
         verify_token: verify_token.as_ref().map(|(_, origin, _)| origin.clone()),
         authorization: authorization.as_ref().map(|(_, origin)| origin.clone()),
+        url_token: url_token.as_ref().map(|(_, origin)| origin.clone()),
         ca_file,
         routes: reader.value("route").map(Value::to_toml),
         scheme: ["signature", "timestamp", "event", "any_of", "first_of", "together"]
@@ -147,17 +152,22 @@ pub fn read(
         about: Vec::new(),
     };
     let authorization = authorization.map(|(authorization, _)| authorization);
+    let url_token = url_token.map(|(token, _)| token);
     let means = Means {
         key: secrets.named.first().and_then(|first| profile.scheme.secret_form().derive(&first.secret).ok()),
         verify_token: verify_token.map(|(token, ..)| token),
         params: params.clone(),
-        url: public_url.clone(),
+        url: match (&public_url, &url_token) {
+            (Some(url), Some(token)) => Some(token.after(url)),
+            _ => public_url.clone(),
+        },
         learns: secrets.awaited.is_some(),
     };
     check_challenges(reader, &profile, &secrets);
     let Secrets { named, awaited, .. } = secrets;
     let keys = Keys { named, awaited: awaited.is_some(), params, max_body };
-    let proof = read_proof(reader, &profile, keys, &allow, authorization.as_ref());
+    let knows_more = authorization.is_some() || url_token.is_some() || reader.has("url_token");
+    let proof = read_proof(reader, &profile, keys, &allow, knows_more);
     if public_url.is_some() && !profile.scheme.may_sign_url() && !profile.challenges.iter().any(Challenge::signs_url) {
         reader.fault(reader.place_of("public_url"), "public_url: this provider does not sign the URL, leave it out");
     }
@@ -174,6 +184,7 @@ pub fn read(
         name_header: HeaderValue::try_from(name.as_str()).expect("parse_name takes only visible ASCII"),
         name,
         path: path?,
+        url_token,
         public_url,
         provider: slug.to_owned(),
         methods: methods.unwrap_or_else(|| profile.methods.clone()),
@@ -239,6 +250,25 @@ fn check_alike(reader: &Reader<'_>, branches: &[&Branch]) {
             }
             Some(_) => {}
             None => known.push(upstream),
+        }
+    }
+}
+
+/// `url_token = { env = "JOTFORM_URL_TOKEN" }`, with its origin.
+fn read_url_token(
+    inner: Reader<'_>,
+    environment: &Environment,
+    warnings: &mut Vec<Fault>,
+) -> Option<(UrlToken, String)> {
+    let (secret, origin, place) = secrets::read(&inner, environment, warnings)?;
+    match UrlToken::new(secret) {
+        Ok(token) => {
+            inner.finish();
+            Some((token, format!("{{ {origin} }}")))
+        }
+        Err(why) => {
+            inner.fault(place, format!("the token of {{ {origin} }} {why}"));
+            None
         }
     }
 }

@@ -152,6 +152,10 @@ pub fn about(source: &Source, profile: &Profile, settings: &Settings) -> Vec<Str
             format_duration(schedule.span())
         ));
     }
+    if source.url_token.is_some() {
+        let slash = if source.path.ends_with('/') { "" } else { "/" };
+        lines.push(format!("requests come to {}{slash} and its token: whoever knows that can send", source.path));
+    }
     lines.extend(routes(source));
     lines
 }
@@ -250,7 +254,8 @@ fn replay_window(source: &Source) -> String {
     let scheme = match &source.proof {
         Proof::Signature(verifier) => verifier.scheme(),
         Proof::Elsewhere(_) => {
-            return "nothing is signed: only addresses and credentials keep strangers out".into();
+            return "nothing is signed: only addresses, credentials and what nobody knows of its URL keep strangers out"
+                .into();
         }
     };
     let signed = signs_timestamp(scheme);

@@ -7,6 +7,7 @@ use super::Settings;
 use super::keep::Keeper;
 use super::routing::{Branch, To};
 use super::source::{Mode, Source, Upstream};
+use super::url_token::PathDigest;
 use crate::delivery::rendering::Rendering;
 use crate::egress::Pool;
 use crate::rejection::Rejection;
@@ -17,6 +18,8 @@ use crate::telemetry::metrics::{Metrics, SourceMetrics};
 pub struct Routes {
     pub settings: Arc<Settings>,
     by_path: HashMap<String, Arc<Route>>,
+    /// Those whose paths nobody should be able to find out.
+    by_token: Vec<(PathDigest, Arc<Route>)>,
     /// Counts what reaches no source.
     pub nowhere: Arc<SourceMetrics>,
 }
@@ -58,13 +61,28 @@ impl Routes {
             let metrics = metrics.source(&source.name);
             Arc::new(Route { source: Arc::clone(source), way: otherwise, ways, metrics })
         };
-        let by_path = settings.sources.iter().map(|source| (source.path.clone(), route(source))).collect();
-        Arc::new(Self { by_path, nowhere: metrics.source(""), settings })
+        let (mut by_path, mut by_token) = (HashMap::new(), Vec::new());
+        for source in &settings.sources {
+            match &source.url_token {
+                None => drop(by_path.insert(source.path.clone(), route(source))),
+                Some(token) => by_token.push((PathDigest::of(&token.after(&source.path)), route(source))),
+            }
+        }
+        Arc::new(Self { by_path, by_token, nowhere: metrics.source(""), settings })
     }
 
     /// The source with this path, letter for letter.
     pub fn find(&self, path: &str) -> Result<&Arc<Route>, Rejection> {
-        self.by_path.get(path).ok_or(Rejection::UnknownPath)
+        self.by_path.get(path).or_else(|| self.find_by_token(path)).ok_or(Rejection::UnknownPath)
+    }
+
+    /// The same for paths that end in a token. Whatever a path is like, each of them is compared with all of it.
+    fn find_by_token(&self, path: &str) -> Option<&Arc<Route>> {
+        if self.by_token.is_empty() {
+            return None;
+        }
+        let asked = PathDigest::of(path);
+        self.by_token.iter().fold(None, |found, (known, route)| if known.is(&asked) { Some(route) } else { found })
     }
 }
 

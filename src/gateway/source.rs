@@ -19,6 +19,7 @@ pub use super::outgoing::REWRITING;
 use super::outgoing::Via;
 use super::receive::Received;
 use super::routing::{Branch, SourceRoute};
+use super::url_token::UrlToken;
 use crate::dedup::StoreDown;
 use crate::delivery::schedule::Schedule;
 use crate::egress::{Pool, Roots, Url};
@@ -39,7 +40,9 @@ pub struct Source {
     pub name_header: HeaderValue,
     /// Matched exactly, case-sensitively, without the query.
     pub path: String,
-    /// Scheme, host and path that the provider was given. Where there is none and the URL is signed, it is taken from
+    /// What the path goes on with, where only who knows that may come.
+    pub url_token: Option<UrlToken>,
+    /// Scheme, host and path that the provider was given, but for the token. Where there is none and the URL is signed, it is taken from
     /// each request.
     pub public_url: Option<String>,
     /// The preset's slug, or `custom`.
@@ -115,7 +118,7 @@ impl KeyMemory {
 #[derive(Debug)]
 pub enum Proof {
     Signature(Verifier),
-    /// `signature = "none"`: the address list or the `Authorization` header alone. Ids are read all the same.
+    /// `signature = "none"`: the URL, the address list or the `Authorization` header alone. Ids are read all the same.
     Elsewhere(Scheme),
 }
 
@@ -256,7 +259,7 @@ impl Source {
     /// Scheme, host and path as the provider knows them; empty where no signature needs them.
     pub fn public_base<'r>(&'r self, parts: &Parts, via: &Via) -> Cow<'r, str> {
         match (&self.public_url, &self.proof) {
-            (Some(url), _) => Cow::Borrowed(url),
+            (Some(url), _) => self.url_token.as_ref().map_or(Cow::Borrowed(url), |token| Cow::Owned(token.after(url))),
             (None, Proof::Signature(verifier)) if verifier.scheme().may_sign_url() => {
                 let scheme = via.proto.to_str().unwrap_or_default();
                 let host = via.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default();

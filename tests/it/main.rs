@@ -39,5 +39,6 @@ mod telling;
 mod templates;
 mod two_nodes;
 mod unbound;
+mod url_token;
 mod vectors;
 mod wycheproof;

@@ -1,6 +1,6 @@
-//! Routes of a source.
+//! Routes of a source, and the end of its URL.
 
-use super::{Config, GOOD, environment, faults, with};
+use super::{Config, GOOD, environment, faults, warnings, with};
 use crate::config::environment::Environment;
 
 /// The good file with routes in its source.
@@ -200,4 +200,60 @@ fn an_own_upstream_may_be_a_secret_too() {
             "{found:#?}"
         );
     }
+}
+
+#[test]
+fn a_token_of_a_url_is_long_and_plain() {
+    let text = |token: &str| with(&format!("url_token = {token}"));
+    assert!(
+        about(&text("{ env = \"SECRET\" }"))
+            .iter()
+            .any(|line| line.contains("requests come to /in/stripe/ and its token"))
+    );
+    for (token, wanted) in [
+        ("{ env = \"UNEXPANDED\" }", "is a variable's name that nobody expanded"),
+        ("{ literal = \"0123456789abcde\" }", "the token of { literal = \"…\" } is shorter than 16 bytes"),
+        ("{ literal = \"0123456789abcde/\" }", "is not made of letters, digits, '-', '.', '_' and '~'"),
+        ("{ env = \"SECRET\", id = \"x\" }", "unknown key `id`"),
+        ("\"0123456789abcdef\"", "url_token: a string is not a table"),
+    ] {
+        let found = faults(&text(token));
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{token}: {found:#?}");
+        assert!(!found.concat().contains("0123456789abcde"), "{found:#?}");
+    }
+}
+
+#[test]
+fn who_signs_nothing_is_known_by_something_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("form.toml");
+    std::fs::write(&file, "signature = \"none\"\n").expect("a file");
+    let bare = |rest: &str| {
+        let lines = GOOD.lines().filter(|line| !line.starts_with("secrets") && !line.starts_with("provider"));
+        format!("{}\n{rest}\n", lines.collect::<Vec<_>>().join("\n"))
+    };
+    let of_file = |rest: &str| bare(&format!("provider = \"{}\"\n{rest}", file.display()));
+    let anybody =
+        "it signs nothing, so anybody could send in its name, add url_token, authorization or a list of addresses";
+    assert!(faults(&of_file(""))[0].contains(anybody), "{:#?}", faults(&of_file("")));
+    let token = "url_token = { env = \"SECRET\" }";
+    for known in [token, "authorization = { scheme = \"bearer\", env = \"SECRET\" }"] {
+        assert_eq!(faults(&of_file(known)), [""; 0], "{known}");
+    }
+    assert_eq!(faults(&of_file("").replace("\"any\"", "[\"192.0.2.1\"]")), [""; 0]);
+    let secret = of_file(&format!("{token}\nsecrets = [{{ env = \"SECRET\" }}]"));
+    assert!(faults(&secret)[0].contains("secrets: this provider signs nothing, leave them out"));
+
+    // Where no provider is named, it is the sender's own scheme that is none.
+    assert_eq!(
+        faults(&bare(&format!("signature = \"none\"\n{token}\nevent = {{ id = {{ json = \"/id\" }} }}"))),
+        [""; 0]
+    );
+    assert!(faults(&bare("signature = \"none\""))[0].contains("signature: \"none\" lets anybody in, add url_token"));
+    // Who signs every request is not known by its URL alone.
+    let signs =
+        with("signature = \"none\"").lines().filter(|line| !line.starts_with("secrets")).collect::<Vec<_>>().join("\n");
+    let found = faults(&format!("{signs}\n{token}\n"));
+    assert!(found[0].contains("this provider signs every request"), "{found:#?}");
+    assert!(warnings(&of_file(token)).is_empty());
 }
