@@ -71,7 +71,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn each_example_of_the_page_signs_and_verifies() {
     let examples = examples();
-    assert_eq!(examples.len(), 22);
+    assert_eq!(examples.len(), 23);
     let pair = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let (private, public) = (pair.serialize_pem(), pair.public_key_pem());
     for (heading, text) in examples.into_iter().filter(|(_, text)| !text.contains("signature = \"none\"")) {

@@ -21,7 +21,7 @@ struct Judges {
 
 const JUDGES: [Judges; 2] = [
     Judges { registry: "npm:", start: || node_in("catalogue", "verdicts.mjs"), least: 76 },
-    Judges { registry: "pypi:", start: python_verdicts, least: 1 },
+    Judges { registry: "pypi:", start: python_verdicts, least: 58 },
 ];
 
 fn python_verdicts() -> Option<Command> {
