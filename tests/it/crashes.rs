@@ -76,7 +76,18 @@ async fn stored(url: &str) {
     let accepted = kill_again_and_again(&site, &upstream).await;
     check(&upstream, &accepted);
     let url = url.replace("FOLDER", site.path("").to_str().expect("a plain path"));
-    let stats = Stored::open(&url).stats().await;
+    let mut stats = Stored::open(&url).stats().await;
+    // On a loaded machine an answer can come too late: its delivery is owed again, although it arrived.
+    for _ in 0..10 {
+        if stats.waiting + stats.leased == 0 {
+            break;
+        }
+        let serving = site.start();
+        sleep(Duration::from_secs(2)).await;
+        serving.signal("TERM");
+        assert!(serving.end().0.success());
+        stats = Stored::open(&url).stats().await;
+    }
     let settled = (stats.events, stats.delivered, stats.waiting + stats.leased + stats.dead);
     assert_eq!(settled, (accepted.len() as u64, accepted.len() as u64, 0), "each is stored once");
 }

@@ -121,7 +121,7 @@ fn a_source_needs_somewhere_to_go() {
 
 #[test]
 fn a_type_wants_a_provider_that_has_one() {
-    let text = routed("[[source.route]]\ntype = \"a\"\ndrop = true").replace("\"stripe\"", "\"slack\"");
+    let text = routed("[[source.route]]\ntype = \"a\"\ndrop = true").replace("\"stripe\"", "\"affirm\"");
     let wanted =
         "type: where this provider says it is not known, write event = { type = { json = \"/type\" } } in the source";
     assert!(faults(&text)[0].contains(wanted), "{:#?}", faults(&text));

@@ -48,8 +48,10 @@ impl Sample {
             draft.put(&place, TEXT, &filled_in);
         }
         let (is_form, each) = (is_form(parts, signature), text(signature, "for_each"));
-        let signs_url = texts(signature).iter().any(|template| template.contains("{url"));
-        draft.finish(is_form, signs_url, each)
+        let with_query = ["{url}", "{url.query}", "{url.target}"];
+        let signs_query =
+            texts(signature).iter().any(|template| with_query.iter().any(|piece| template.contains(piece)));
+        draft.finish(is_form, signs_query, each)
     }
 }
 
@@ -97,9 +99,13 @@ impl Draft {
                 self.put(&place, is.as_deref().unwrap_or(TEXT), filled_in);
             }
         }
-        for condition in required.iter().filter(|condition| condition.value("is").is_none()) {
-            if let Some(place) = place(condition) {
-                self.put(&place, TEXT, filled_in);
+        for condition in required {
+            let (Some(place), is) = (place(condition), condition.value("is").and_then(first_text)) else { continue };
+            let param = is.as_deref().and_then(|is| is.strip_prefix("{param.")?.strip_suffix('}'));
+            match (param, is.is_some()) {
+                (Some(name), _) => self.put(&place, &format!("our-{}", name.trim_end_matches('?')), filled_in),
+                (None, true) => {}
+                (None, false) => self.put(&place, TEXT, filled_in),
             }
         }
     }
@@ -129,7 +135,7 @@ impl Draft {
         }
     }
 
-    fn finish(self, is_form: bool, signs_url: bool, each: Option<String>) -> Sample {
+    fn finish(self, is_form: bool, signs_query: bool, each: Option<String>) -> Sample {
         let pairs = |pairs: &[(String, String)]| {
             pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
         };
@@ -137,7 +143,7 @@ impl Draft {
         query.push(("tenant".into(), "Ab12".into()));
         let mut url = "https://hooks.example.com/in/source".to_owned();
         // A form and a query beside it are two lists of fields.
-        if !is_form || signs_url {
+        if !is_form || signs_query {
             url = format!("{url}?{}", pairs(&query));
         }
         let body = if is_form {
