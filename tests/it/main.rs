@@ -12,6 +12,7 @@ mod dedup;
 mod demo;
 mod destinations;
 mod egress;
+mod everyone;
 mod explain;
 mod forgeries;
 mod forwarding;

@@ -4,6 +4,7 @@ pub mod api;
 pub mod child;
 pub mod client;
 pub mod crowd;
+pub mod everyone;
 pub mod ledger;
 pub mod node;
 pub mod packages;
