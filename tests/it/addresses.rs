@@ -8,15 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookward::egress::Resolver;
-use rcgen::CertifiedKey;
-use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::child::{Serving, file, hookward};
 use crate::support::client::PATIENCE;
+use crate::support::tls_site::TlsSite;
 use crate::support::{Gateway, NOW, Request, SECRET, Upstream, client};
 
 const HOUR: i64 = 3600;
@@ -31,10 +27,9 @@ enum Act {
     Hang,
 }
 
-/// A provider's server, over TLS.
+/// A provider's server.
 struct Site {
-    address: SocketAddr,
-    certificate: String,
+    server: TlsSite,
     acts: Arc<Mutex<HashMap<String, Act>>>,
     /// The heads of all requests.
     asked: Arc<Mutex<Vec<String>>>,
@@ -42,46 +37,28 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        hookward::egress::install_crypto();
-        let names = ["ranges.example.com", "localhost"].map(str::to_owned);
-        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let config = rustls::ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![cert.der().clone()], key).expect("a configuration");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let site = Self { address, certificate: cert.pem(), acts: Arc::default(), asked: Arc::default() };
-        let (acts, asked) = (Arc::clone(&site.acts), Arc::clone(&site.asked));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, acts, asked) = (acceptor.clone(), Arc::clone(&acts), Arc::clone(&asked));
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let mut head = vec![0; 4096];
-                    let length = stream.read(&mut head).await.unwrap_or(0);
-                    let head = String::from_utf8_lossy(&head[..length]).into_owned();
-                    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                    asked.lock().expect("no panic").push(head);
-                    let act = acts.lock().expect("no panic").get(&target).cloned();
-                    let answer = match act.unwrap_or(Act::Status(404)) {
-                        Act::Say(body) => {
-                            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-                            [head.as_bytes(), &body].concat()
-                        }
-                        Act::Status(status) => {
-                            format!("HTTP/1.1 {status} As Told\r\nLocation: /good\r\nContent-Length: 0\r\n\r\n")
-                                .into_bytes()
-                        }
-                        Act::HangUp => return,
-                        Act::Hang => std::future::pending().await,
-                    };
-                    let _ = stream.write_all(&answer).await;
-                    let _ = stream.shutdown().await;
-                });
+        let (acts, asked): (Arc<Mutex<HashMap<String, Act>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let (plan, heads) = (Arc::clone(&acts), Arc::clone(&asked));
+        let server = TlsSite::start(&["ranges.example.com", "localhost"], move |head| {
+            let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            heads.lock().expect("no panic").push(head);
+            let act = plan.lock().expect("no panic").get(&target).cloned();
+            async {
+                match act.unwrap_or(Act::Status(404)) {
+                    Act::Say(body) => {
+                        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                        Some([head.as_bytes(), &body].concat())
+                    }
+                    Act::Status(status) => {
+                        let head = format!("HTTP/1.1 {status} As Told\r\nLocation: /good\r\nContent-Length: 0\r\n\r\n");
+                        Some(head.into_bytes())
+                    }
+                    Act::HangUp => None,
+                    Act::Hang => std::future::pending().await,
+                }
             }
         });
-        site
+        Self { server: server.await, acts, asked }
     }
 
     fn at(&self, target: &str, act: Act) {
@@ -100,7 +77,7 @@ impl Site {
 
     /// `ranges.example.com` is this server, and `out.example.com` has these addresses.
     fn resolver(&self, out: &[&str]) -> Resolver {
-        let address = self.address;
+        let address = self.server.address;
         let out: Vec<IpAddr> = out.iter().map(|text| text.parse().expect("an address")).collect();
         Resolver::Fixed(Arc::new(move |host, port| match host {
             "ranges.example.com" => Ok(vec![address]),
@@ -127,7 +104,7 @@ fn source(name: &str, provider: &str, upstream: &Upstream) -> String {
 
 /// `network` is the table of that name, `sources` are all of them.
 fn config(folder: &TempDir, site: &Site, network: &str, sources: &str) -> String {
-    let roots = file(folder, "roots.pem", &site.certificate);
+    let roots = file(folder, "roots.pem", &site.server.certificate);
     format!(
         "[gateway]\nlisten = \"127.0.0.1:0\"\nworkers = 1\nclient_ip = {{ from = \"x-forwarded-for\", trusted_proxies = [\"127.0.0.1\"] }}\n{sources}[network]\nca_file = \"{}\"\n{network}\n",
         roots.display()
@@ -401,7 +378,7 @@ async fn a_reload_keeps_what_is_known_and_fetches_what_is_new() {
     let (site, folder) = (Site::start().await, TempDir::new().expect("a folder"));
     let upstream = Upstream::start().await;
     let here = |target: &str| {
-        format!("refresh = {{ url = \"https://localhost:{}{target}\", lines = true }}", site.address.port())
+        format!("refresh = {{ url = \"https://localhost:{}{target}\", lines = true }}", site.server.address.port())
     };
     site.say("/acme", "9.9.9.9\n1.1.1.1");
     site.say("/late", "9.9.9.9\n1.1.1.1");

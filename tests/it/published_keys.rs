@@ -1,6 +1,5 @@
 //! Keys that a provider publishes are fetched by the gateway, kept, and asked for no more often than they must be.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,54 +11,31 @@ use hookward::signature::preset::Preset;
 use hookward::signature::secret::Secret;
 use hookward::signature::{Message, Signed};
 use http::HeaderMap;
-use rcgen::{CertifiedKey, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::child::{Serving, file, hookward};
+use crate::support::tls_site::TlsSite;
 use crate::support::{Request, Upstream, client};
 
-/// A server of key documents, over TLS.
+/// A server of key documents.
 struct KeyServer {
-    address: SocketAddr,
-    certificate: String,
+    site: TlsSite,
     asked: Arc<AtomicUsize>,
     up: Arc<AtomicBool>,
 }
 
 impl KeyServer {
     async fn start(document: String) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let config = rustls::ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![cert.der().clone()], key).expect("a configuration");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let (asked, up) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
         let (counter, is_up) = (Arc::clone(&asked), Arc::clone(&up));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::SeqCst);
-                if !is_up.load(Ordering::SeqCst) {
-                    continue;
-                }
-                let (acceptor, document) = (acceptor.clone(), document.clone());
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let mut head = [0; 4096];
-                    let _ = stream.read(&mut head).await;
-                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{document}", document.len());
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                    let _ = stream.shutdown().await;
-                });
-            }
+        let site = TlsSite::start(&["localhost"], move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{document}", document.len());
+            let answer = is_up.load(Ordering::SeqCst).then(|| answer.into_bytes());
+            async { answer }
         });
-        Self { address, certificate: cert.pem(), asked, up }
+        Self { site: site.await, asked, up }
     }
 
     fn asked(&self) -> usize {
@@ -105,10 +81,10 @@ fn serving(folder: &TempDir, keys: &KeyServer, upstream: &Upstream) -> Serving {
     let text = format!(
         "[gateway]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[[source]]\nname = \"own\"\npath = \"/in\"\nallow = \"any\"\nupstream = \"{}/\"\n{own}keys = {{ url = \"https://localhost:{}/keys\" }}\n",
         upstream.url(),
-        keys.address.port()
+        keys.site.address.port()
     );
     let config = file(folder, "hookward.toml", &text);
-    let roots = file(folder, "roots.pem", &keys.certificate);
+    let roots = file(folder, "roots.pem", &keys.site.certificate);
     let mut command = hookward(&["serve", "-c", config.to_str().expect("a path")]);
     Serving::start(command.env("SSL_CERT_FILE", roots))
 }

@@ -14,6 +14,7 @@ pub mod services;
 pub mod site;
 pub mod stored;
 pub mod telling;
+pub mod tls_site;
 pub mod upstream;
 
 use std::net::SocketAddr;

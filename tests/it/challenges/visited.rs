@@ -1,6 +1,5 @@
 //! A URL that a signed challenge names is visited where its preset pins it, and nowhere else.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,21 +7,17 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertifiedKey, KeyPair, PKCS_RSA_SHA256};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::{literal, refused};
 use crate::support::child::{Serving, file, hookward};
+use crate::support::tls_site::TlsSite;
 use crate::support::{Gateway, Request, SECRET, Upstream, client};
 
-/// A server that confirms subscriptions, over TLS.
+/// A server that confirms subscriptions.
 struct Topic {
-    address: SocketAddr,
-    certificate: String,
+    site: TlsSite,
     /// The first line of each request.
     asked: Arc<Mutex<Vec<String>>>,
     answer: Arc<Mutex<&'static str>>,
@@ -30,33 +25,16 @@ struct Topic {
 
 impl Topic {
     async fn start() -> Self {
-        let CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let config = rustls::ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![cert.der().clone()], key).expect("a configuration");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(Mutex::new("200 OK\r\nContent-Length: 0"));
         let (lines, says) = (Arc::clone(&asked), Arc::clone(&answer));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-                let mut head = [0; 4096];
-                let length = stream.read(&mut head).await.unwrap_or(0);
-                let text = String::from_utf8_lossy(&head[..length]).into_owned();
-                lines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(text.lines().next().unwrap_or_default().into());
-                let answer = format!("HTTP/1.1 {}\r\n\r\n", says.lock().unwrap_or_else(PoisonError::into_inner));
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.shutdown().await;
-            }
+        let site = TlsSite::start(&["127.0.0.1"], move |head| {
+            let line = head.lines().next().unwrap_or_default().to_owned();
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            let answer = format!("HTTP/1.1 {}\r\n\r\n", says.lock().unwrap_or_else(PoisonError::into_inner));
+            async { Some(answer.into_bytes()) }
         });
-        Self { address, certificate: cert.pem(), asked, answer }
+        Self { site: site.await, asked, answer }
     }
 
     fn asked(&self) -> Vec<String> {
@@ -93,20 +71,20 @@ fn confirmation(topic: &str, url: &str) -> String {
 async fn a_subscription_is_confirmed_at_the_pinned_host_alone() {
     let (topic, upstream) = (Topic::start().await, Upstream::start().await);
     let folder: TempDir = tempfile::tempdir().expect("a folder");
-    let own = file(&folder, "own.toml", &provider(&topic.address.to_string()));
+    let own = file(&folder, "own.toml", &provider(&topic.site.address.to_string()));
     let text = format!(
         "[gateway]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[[source]]\nname = \"own\"\npath = \"/in\"\nprovider = \"{}\"\nsecrets = [{{ env = \"SECRET\" }}]\nparams = {{ topic_arn = [\"arn:other\", \"{TOPIC}\"] }}\nallow = \"any\"\nupstream = \"{}/\"\n",
         own.display(),
         upstream.url()
     );
     let config = file(&folder, "hookward.toml", &text);
-    let roots = file(&folder, "roots.pem", &topic.certificate);
+    let roots = file(&folder, "roots.pem", &topic.site.certificate);
     let mut command = hookward(&["serve", "-c", config.to_str().expect("a path")]);
     let mut gateway = Serving::start(command.env("SSL_CERT_FILE", roots).env("SECRET", SECRET));
     let address = gateway.address("gateway");
     let send = async |body: &str| client::send(address, signed(&own, body)).await.status;
 
-    let url = format!("https://{}/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=2336412f37", topic.address);
+    let url = format!("https://{}/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=2336412f37", topic.site.address);
     let wanted = format!("GET /?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=2336412f37 HTTP/1.1");
     assert_eq!(send(&confirmation(TOPIC, &url)).await, 200);
     assert_eq!(topic.asked(), [wanted.as_str()]);
@@ -119,10 +97,10 @@ async fn a_subscription_is_confirmed_at_the_pinned_host_alone() {
     assert_eq!(client::send(address, unsigned).await.status, 401);
     for elsewhere in [
         "https://169.254.169.254/latest/meta-data/?Action=ConfirmSubscription".to_owned(),
-        format!("http://{}/?Action=ConfirmSubscription", topic.address),
-        format!("https://localhost:{}/?Action=ConfirmSubscription", topic.address.port()),
-        format!("https://x@{}/?Action=ConfirmSubscription", topic.address),
-        format!("https://{}/?Action=Publish", topic.address),
+        format!("http://{}/?Action=ConfirmSubscription", topic.site.address),
+        format!("https://localhost:{}/?Action=ConfirmSubscription", topic.site.address.port()),
+        format!("https://x@{}/?Action=ConfirmSubscription", topic.site.address),
+        format!("https://{}/?Action=Publish", topic.site.address),
     ] {
         assert_eq!(send(&confirmation(TOPIC, &elsewhere)).await, 401, "{elsewhere}");
     }
