@@ -50,7 +50,7 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
         #[command(flatten)]
-        sidecar: Sidecar,
+        sidecar: Box<Sidecar>,
     },
     /// Read the configuration, say everything that is wrong with it, and what to know about each source
     Check {

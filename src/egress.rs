@@ -14,7 +14,10 @@ use std::io;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::{HeaderValue, Request};
+use http_body_util::Full;
 use thiserror::Error;
 
 pub use exit::{Answers, Bind, Exit, PROXY_LIMITS};
@@ -189,6 +192,22 @@ impl Url {
         };
         let target = Target { host, port, tls };
         Ok(Self { target, path: uri.path().to_owned(), query: uri.query().map(str::to_owned) })
+    }
+
+    /// A request for what is there, which says who asks: GitHub answers nobody else.
+    ///
+    /// # Errors
+    /// If the path is none that a request could have.
+    pub fn get(&self, accept: &'static str) -> http::Result<Request<Full<Bytes>>> {
+        let target = match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        };
+        Request::get(target)
+            .header(HOST, self.target.host_header())
+            .header(ACCEPT, accept)
+            .header(USER_AGENT, concat!("hookward/", env!("CARGO_PKG_VERSION")))
+            .body(Full::default())
     }
 }
 

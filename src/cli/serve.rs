@@ -14,13 +14,13 @@ use crate::config::{Config, Sidecar};
 use crate::telemetry::logging;
 
 /// Runs until a signal ends it. 78 if the configuration is not good.
-pub fn run(path: Option<PathBuf>, sidecar: Sidecar) -> u8 {
+pub fn run(path: Option<PathBuf>, sidecar: Box<Sidecar>) -> u8 {
     let origin = match (path, sidecar.is_used()) {
         (Some(_), true) => {
             Err("-c FILE and the flags of the sidecar form (or their HOOKWARD_… variables) exclude each other"
                 .to_owned())
         }
-        (None, true) => Ok(Origin::Flags(Box::new(sidecar))),
+        (None, true) => Ok(Origin::Flags(sidecar)),
         (path, false) => Origin::file(path),
     };
     let origin = match origin {

@@ -3,9 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Request;
-use http::header::{ACCEPT, HOST};
-use http_body_util::Full;
 use tracing::info;
 
 use super::record::Record;
@@ -69,13 +66,8 @@ async fn visit(gateway: &Gateway, source: &Source, url: &str) -> anyhow::Result<
         anyhow::bail!("more than {MAX_VISITS} of them want a URL visited within a minute");
     }
     let url = Url::parse(url).map_err(anyhow::Error::msg)?;
-    let target = match &url.query {
-        Some(query) => format!("{}?{query}", url.path),
-        None => url.path.clone(),
-    };
-    let request = Request::get(target).header(HOST, url.target.host_header()).header(ACCEPT, "*/*");
     let pool = Pool::new(url.target.clone(), Some(Roots::system()?), TIMEOUT);
-    let answer = pool.exchange(request.body(Full::default())?, TIMEOUT).await?;
+    let answer = pool.exchange(url.get("*/*")?, TIMEOUT).await?;
     if !answer.status().is_success() {
         anyhow::bail!("{} answered {}", url.target, answer.status());
     }

@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST};
-use http::{Request, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
 use tracing::{info, warn};
 
 use super::source::KeyMemory;
@@ -192,16 +190,8 @@ impl Slot {
 /// The document at `url`: 200, at most [`MAX_DOCUMENT`] bytes, no redirects.
 async fn fetch(url: &str) -> anyhow::Result<Bytes> {
     let url = Url::parse(url).map_err(anyhow::Error::msg)?;
-    let target = match &url.query {
-        Some(query) => format!("{}?{query}", url.path),
-        None => url.path.clone(),
-    };
-    let request = Request::get(target)
-        .header(HOST, url.target.host_header())
-        .header(ACCEPT, "application/json, application/x-pem-file, */*")
-        .body(Full::default())?;
     let pool = Pool::new(url.target.clone(), Some(Roots::system()?), TIMEOUT);
-    let answer = pool.exchange(request, TIMEOUT).await?;
+    let answer = pool.exchange(url.get("application/json, application/x-pem-file, */*")?, TIMEOUT).await?;
     if answer.status() != StatusCode::OK {
         anyhow::bail!("it was answered {}", answer.status());
     }

@@ -37,7 +37,8 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        let (acts, asked): (Arc<Mutex<HashMap<String, Act>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let acts: Arc<Mutex<HashMap<String, Act>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (plan, heads) = (Arc::clone(&acts), Arc::clone(&asked));
         let server = TlsSite::start(&["ranges.example.com", "localhost"], move |head| {
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();

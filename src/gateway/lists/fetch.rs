@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::{Request, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
 use ipnet::IpNet;
 use tokio::time::{Instant, timeout};
 
@@ -60,17 +58,7 @@ async fn document(url: &str, form: &Form, roots: Option<Roots>, resolver: &Resol
     let refused = |why: String| Failure::Refused(format!("{shown}: {why}"));
     let roots = roots.map_or_else(Roots::system, Ok).map_err(|error| unreachable(error.to_string()))?;
     let parsed = Url::parse(url).map_err(|_| unreachable("it is no URL that could be asked".to_owned()))?;
-    let target = match &parsed.query {
-        Some(query) => format!("{}?{query}", parsed.path),
-        None => parsed.path.clone(),
-    };
-    let request = Request::get(target)
-        .header(HOST, parsed.target.host_header())
-        .header(ACCEPT, "application/json, text/plain, */*")
-        // GitHub answers nobody who does not say who asks.
-        .header(USER_AGENT, concat!("hookward/", env!("CARGO_PKG_VERSION")))
-        .body(Full::default())
-        .map_err(|error| unreachable(error.to_string()))?;
+    let request = parsed.get("application/json, text/plain, */*").map_err(|error| unreachable(error.to_string()))?;
     let exit = Exit::unguarded(Some(roots), TIMEOUT);
     let exit = Exit { resolver: resolver.clone(), answers: Answers::Whole(MAX_DOCUMENT), ..exit };
     let answer = Pool::through(exit, parsed.target).exchange(request, TIMEOUT).await;
