@@ -25,7 +25,7 @@ use sample::{KEY_ID, MARKER, Sample, table, text};
 
 /// Presets whose messages our signer cannot make: it has nothing for the parts of a signature's value that the provider
 /// names itself, and does not sign by RSA or ECDSA with SHA-1.
-const UNSIGNABLE: [&str; 4] = ["ebay", "hygraph", "nmi", "postal"];
+const UNSIGNABLE: [&str; 5] = ["coinbase-cdp", "ebay", "hygraph", "nmi", "postal"];
 
 /// Confirmed by a library, and recorded under the names of its two ways of signing.
 const RECORDED_IN_PARTS: [&str; 1] = ["hubspot"];
