@@ -12,11 +12,14 @@ mod visit;
 mod wording;
 mod words;
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use subtle::ConstantTimeEq;
 
 use super::algorithm::{Algorithm, KeyedHmac, Tag};
 use super::encoding::Encoding;
+use super::media_type::MediaType;
 use super::place::{Contents, Params, Place};
 use super::secret::Secret;
 use crate::rejection::Rejection;
@@ -233,7 +236,7 @@ impl Challenge {
         }
         let echo = match &self.echo {
             None => None,
-            Some(echo) => match echo.place.read_contents(contents)? {
+            Some(echo) => match read(&echo.place, contents)? {
                 None => return Ok(None),
                 Some(value) if echo.shape.fits(value.as_bytes(), echo.max) => Some(value),
                 Some(_) => return Err(self.malformed(&echo.place, echo.shape)),
@@ -253,7 +256,7 @@ impl Challenge {
             Act::Answer(Some(form)) => Ok(form.fill(fill).map(|answer| Wanted::Answer(Some(answer)))),
             Act::Visit(visit) => Ok(visit.url(contents)?.map(Wanted::Visit)),
             Act::Learn(place, form) => {
-                let Some(secret) = place.read_contents(contents)? else { return Ok(None) };
+                let Some(secret) = read(place, contents)? else { return Ok(None) };
                 if !Shape::Token.fits(secret.as_bytes(), Echo::MAX) {
                     return Err(self.malformed(place, Shape::Token));
                 }
@@ -293,7 +296,7 @@ impl Challenge {
         };
         let mut stranger = false;
         for condition in conditions {
-            let Some(found) = condition.place.read_contents(contents)? else { return Ok(false) };
+            let Some(found) = read(&condition.place, contents)? else { return Ok(false) };
             if condition.is.is_empty() && !found.is_empty() || condition.has(&found, means) {
                 continue;
             }
@@ -328,6 +331,13 @@ impl Challenge {
         let signed = self.mac.iter().map(|mac| &mac.signs);
         conditions.iter().flat_map(|condition| &condition.is).chain(signed).chain(answered)
     }
+}
+
+/// What stands at `place`. A field is only looked for where the body is said to be a form: what customers write may have
+/// `&name=value` in it, and so may the JSON of an event that tells of it.
+fn read<'a>(place: &Place, contents: Contents<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+    let is_form = || MediaType::of(contents.head.headers).is_ok_and(|media_type| media_type.is_form());
+    if place.form().is_some() && !is_form() { Ok(None) } else { place.read_contents(contents) }
 }
 
 impl Condition {

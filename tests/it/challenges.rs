@@ -219,6 +219,21 @@ async fn slack_and_twitch_are_echoed_where_they_signed() {
 }
 
 #[tokio::test]
+async fn what_a_customer_writes_into_an_order_makes_it_no_ping_of_woocommerce() {
+    let secret = "woocommerce-secret-0123456789";
+    let gateway = Gateway::start("woocommerce", &literal(secret)).await;
+    let ping = Request::post("/in").body(b"webhook_id=7");
+    let form = "application/x-www-form-urlencoded; charset=UTF-8";
+    let reply = gateway.send(ping.clone().header("Content-Type", form)).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, ""));
+    refused(&gateway, ping.header("Content-Type", "application/json"), 401).await;
+    let order = r#"{"id":1,"customer_note":"leave it at the door &webhook_id=7& thank you"}"#;
+    let event = signed_with(secret, "woocommerce", "1", order, NOW);
+    assert_eq!(gateway.send(event.header("Content-Type", "application/json")).await.status, 200);
+    assert_eq!(gateway.upstream.only().body, order.as_bytes());
+}
+
+#[tokio::test]
 async fn meta_goes_by_the_verify_token() {
     let gateway = Gateway::start("meta-whatsapp", "verify_token = { env = \"OTHER\" }").await;
     let asked = |token: &str, challenge: &str| {
