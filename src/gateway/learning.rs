@@ -1,9 +1,9 @@
 //! A secret that the provider brings in its first request: kept in a file, once.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
@@ -63,13 +63,37 @@ impl Source {
     }
 }
 
-/// Writes the secret where no file is yet, for nobody else to read.
+/// Writes the secret where no file is yet, for nobody else to read. The file has all of it from the moment on that it is
+/// there: a half-written one would keep the whole one out, and the program from starting.
 fn keep(learning: &Learning, secret: &Secret) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&learning.file)?;
+    let file = &learning.file;
+    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
+    let beside = file.with_file_name(format!(".{name}.{}", std::process::id()));
+    // What a crash has left there is nobody's.
+    let _ = fs::remove_file(&beside);
+    let kept = write(&beside, secret).and_then(|()| match fs::hard_link(&beside, file) {
+        // Some file systems have no links.
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
+            write(file, secret)
+        }
+        linked => linked,
+    });
+    let _ = fs::remove_file(&beside);
+    kept?;
+    // The provider is told next that its secret is known: it should be there after a loss of power too. Where that cannot
+    // be had, the secret is kept all the same.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// Writes the secret into a file that is not there yet.
+fn write(path: &Path, secret: &Secret) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = file.write_all(secret.expose()).and_then(|()| file.sync_all());
     if written.is_err() {
-        // Half a secret is none, and would keep the whole one out.
-        let _ = fs::remove_file(&learning.file);
+        // Half a secret is none.
+        let _ = fs::remove_file(path);
     }
     written
 }
