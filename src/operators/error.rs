@@ -15,8 +15,8 @@ pub enum OperatorError {
     /// Nothing would come of it.
     #[error("source \"{source_name}\" has no destination now, so nothing would be delivered")]
     NoDestination { source_name: String },
-    /// Nothing is known of earlier ones, and there is no configuration to ask.
-    #[error("event {0} was never owed to a destination: name one")]
+    /// Nothing is known of earlier ones and there is no configuration to ask, or those that it went to are not in it any more.
+    #[error("event {0} was owed to no destination that is there now: name one")]
     NeverOwed(Id),
     /// A delivery to it would wait for ever.
     #[error("source \"{source_name}\" has no destination \"{name}\", it has: {}", .known.join(", "))]
