@@ -83,23 +83,23 @@ fn source(text: &mut String, source: &Source, described: &Described) -> std::fmt
             if !described.secrets.is_empty() {
                 writeln!(text, "secrets = [{}]", described.secrets.join(", "))?;
             }
-            let params: Vec<String> = verifier
-                .params()
-                .names()
-                .map(|name| {
-                    let values: Vec<String> =
-                        verifier.params().values(name).iter().map(|value| quoted(value)).collect();
-                    format!("{name} = [{}]", values.join(", "))
-                })
-                .collect();
-            if !params.is_empty() {
-                writeln!(text, "params = {{ {} }}", params.join(", "))?;
-            }
             if let Some(tolerance) = verifier.scheme().tolerance() {
                 writeln!(text, "tolerance = \"{}\"", format_duration(tolerance))?;
             }
         }
         Proof::Elsewhere(_) => {}
+    }
+    // Where nothing is signed there may be some for challenges.
+    let params = &source.challenges.means().params;
+    let params: Vec<String> = params
+        .names()
+        .map(|name| {
+            let values: Vec<String> = params.values(name).iter().map(|value| quoted(value)).collect();
+            format!("{name} = [{}]", values.join(", "))
+        })
+        .collect();
+    if !params.is_empty() {
+        writeln!(text, "params = {{ {} }}", params.join(", "))?;
     }
     if let Some(origin) = &described.verify_token {
         writeln!(text, "verify_token = {{ {origin} }}")?;

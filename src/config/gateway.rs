@@ -16,6 +16,7 @@ use super::source::{self, Described};
 use crate::document::{Fault, Place, Reader, Value};
 use crate::gateway::Settings;
 use crate::gateway::client::ClientIp;
+use crate::gateway::source::Source;
 use crate::network::Networks;
 use crate::network::parse_net;
 use crate::quantity::{parse_duration, parse_size};
@@ -84,6 +85,7 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
         }
         if let Some((source, description)) = source::read(&reader, &settings, root.has("store"), environment, warnings)
         {
+            check_apart(&reader, &source, &settings.sources);
             settings.sources.push(Arc::new(source));
             described.push(description);
         }
@@ -91,6 +93,26 @@ pub fn read(root: &Reader<'_>, environment: &Environment, warnings: &mut Vec<Fau
     }
     let listen = (!only_sends || !settings.sources.is_empty()).then_some(listen);
     Some(GatewayConfig { listen, workers, drain_timeout, settings, tls, described })
+}
+
+/// What no two sources may have: one URL, once their tokens are known, or one file for the secret that each is brought.
+fn check_apart(reader: &Reader<'_>, source: &Source, others: &[Arc<Source>]) {
+    let whole = |source: &Source| match &source.url_token {
+        Some(token) => token.after(&source.path),
+        None => source.path.clone(),
+    };
+    // Where neither has a token it is the same path, which is a fault already.
+    let has_token = |other: &&Arc<Source>| source.url_token.is_some() || other.url_token.is_some();
+    if let Some(other) = others.iter().filter(has_token).find(|other| whole(other) == whole(source)) {
+        let key = if source.url_token.is_some() { "url_token" } else { "path" };
+        let text = format!("{key}: with the token it is the URL of the source \"{}\" too", other.name);
+        reader.fault(reader.place_of(key), text);
+    }
+    let file = |source: &Source| source.learning.as_ref().map(|learning| learning.file.clone());
+    if let Some(other) = others.iter().find(|other| file(source).is_some() && file(other) == file(source)) {
+        let text = format!("secrets: learn: the source \"{}\" is to keep its secret in that file", other.name);
+        reader.fault(reader.place_of("secrets"), text);
+    }
 }
 
 /// An address with its port.

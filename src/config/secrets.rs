@@ -48,12 +48,18 @@ pub fn read_list(source: &Reader<'_>, environment: &Environment, warnings: &mut 
             if count > 1 || !reader.has("file") {
                 reader.fault(place.clone(), "learn: it goes with one file and no other secret, which keeps what comes");
             }
+            if let Some(file) = reader.text("file").filter(|file| file.value.is_empty() || file.value.ends_with('/')) {
+                reader.fault(
+                    file.place,
+                    format!("file: \"{}\" is no file, for example \"/var/lib/hookward/acme\"", file.value),
+                );
+            }
             learn = Some(place);
         }
         let file = reader.text("file").filter(|_| learns).map(|file| PathBuf::from(file.value));
         if let Some(file) = file.filter(|file| matches!(file.try_exists(), Ok(false))) {
             reader.finish();
-            awaited = Some((file, name));
+            awaited = name_is_good.then_some((file, name));
             continue;
         }
         let secret = read(&reader, environment, warnings);

@@ -358,6 +358,40 @@ fn what_a_handshake_needs_is_named_and_shown_by_its_origin() {
 }
 
 #[test]
+fn a_secret_that_is_still_to_come_has_a_name_and_a_file_of_its_own() {
+    let learning = |secret: &str| with(&format!("secrets = [{{ {secret}, learn = true }}]")).replace("stripe", "asana");
+    for id in ["a b", "\\u00e9", "a\\nb", ""] {
+        let found = faults(&learning(&format!("file = \"/nonexistent/asana\", id = \"{id}\"")));
+        assert!(found[0].contains("id: it is not made of letters"), "{found:?}");
+    }
+    for file in ["", "/nonexistent/"] {
+        let found = faults(&learning(&format!("file = \"{file}\"")));
+        assert!(found[0].contains("is no file, for example"), "{found:?}");
+    }
+    let one = learning("file = \"/nonexistent/asana\"");
+    let source = one.find("[[source]]").expect("a source");
+    let other = one[source..].replace("name = \"asana\"", "name = \"other\"").replace("/in/asana", "/in/other");
+    let found = faults(&format!("{one}\n{other}"));
+    assert!(found[0].contains("secrets: learn: the source \"asana\" is to keep its secret in that file"), "{found:?}");
+    assert_eq!(faults(&format!("{one}\n{}", other.replace("/nonexistent/asana", "/nonexistent/other"))), [""; 0]);
+}
+
+#[test]
+fn parameters_of_challenges_are_shown_where_nothing_is_signed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let provider = folder.path().join("own.toml");
+    let text = "signature = \"none\"\n[[challenge]]\nname = \"c\"\nmethod = \"GET\"\nwhen = [{ query = \"k\", is = \"{param.key}\" }]\n";
+    std::fs::write(&provider, text).expect("a file");
+    let text = format!(
+        "[[source]]\nname = \"s\"\npath = \"/s\"\nprovider = \"{}\"\nallow = [\"203.0.113.0/24\"]\nparams = {{ key = \"pk\" }}\nupstream = \"http://127.0.0.1:3000\"\n",
+        provider.display()
+    );
+    let effective = Config::parse("h.toml", &text, &environment()).unwrap_or_else(|why| panic!("{why:#?}")).effective;
+    assert!(effective.contains("params = { key = [\"pk\"] }"), "{effective}");
+    assert_eq!(faults(&effective), [""; 0]);
+}
+
+#[test]
 fn an_operators_event_id_replaces_the_presets() {
     let event_id = |event: &str| {
         let text = format!("{}event = {event}\n", GOOD.replace("stripe", "github"));

@@ -176,7 +176,7 @@ fn read_secret_upstream<'a>(parent: &Reader<'a>, table: &'a Table, wanted: Wante
     let text = std::str::from_utf8(secret.expose()).unwrap_or_default();
     let wrong = match Url::parse(text) {
         Ok(url) if url.query.is_none() || wanted.renders => return Some(Address { url, alias }),
-        Ok(_) => "has a query, but the upstream gets the query of each request",
+        Ok(_) => "is a URL with a query, but the upstream gets the query of each request",
         Err(_) => "is not a URL of http:// or https://",
     };
     parent.fault(place, format!("upstream: what {{ {origin} }} has {wrong}"));

@@ -257,3 +257,26 @@ fn who_signs_nothing_is_known_by_something_else() {
     assert!(found[0].contains("this provider signs every request"), "{found:#?}");
     assert!(warnings(&of_file(token)).is_empty());
 }
+
+#[test]
+fn no_two_sources_have_one_url_once_their_tokens_are_known() {
+    let source = |name: &str, path: &str, rest: &str| {
+        format!(
+            "[[source]]\nname = \"{name}\"\npath = \"{path}\"\nprovider = \"strava\"\nallow = \"any\"\nupstream = \"http://127.0.0.1:3000\"\n{rest}\n"
+        )
+    };
+    let token = "url_token = { env = \"TOKEN\" }";
+    let environment = Environment::from([("TOKEN", "0123456789abcdef"), ("USER", "a-user:and-a-password")]);
+    let found = |second: &str| {
+        let text = source("first", "/in/a", token) + second;
+        let found = Config::parse("h.toml", &text, &environment).err().unwrap_or_default();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let slash = found(&source("second", "/in/a/", token));
+    assert!(slash.contains("url_token: with the token it is the URL of the source \"first\" too"), "{slash}");
+    let authorization = "authorization = { scheme = \"basic\", env = \"USER\" }";
+    let written = found(&source("second", "/in/a/0123456789abcdef", authorization));
+    assert!(written.contains("path: with the token it is the URL of the source \"first\" too"), "{written}");
+    assert!(!slash.contains("0123456789abcdef"), "{slash}");
+    assert_eq!(found(&source("second", "/in/b", token)), "");
+}
