@@ -102,6 +102,13 @@ impl Destinations {
         self.by_name.get(name).or_else(moved)
     }
 
+    /// True of an upstream that a source of ours had and has no more, be it that its route is called otherwise now: what is
+    /// owed to it waits until it is there again.
+    pub fn have_lost(&self, name: &str) -> bool {
+        let source = name.split_once(' ').map(|(source, _)| source);
+        self.find(name).is_none() && source.is_some_and(|source| self.of_source(source).next().is_some())
+    }
+
     /// Those of one source.
     pub fn of_source(&self, source: &str) -> impl Iterator<Item = &Arc<Destination>> {
         self.by_name.values().filter(move |destination| destination.source == source)

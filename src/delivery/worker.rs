@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct Worker {
     running: HashMap<Id, Running>,
     agenda: Agenda,
     standings: HashMap<Arc<str>, Standing>,
+    /// Upstreams for which something waits, and which are not configured any more.
+    lost: HashSet<Arc<str>>,
     /// Attempts under way at destinations of which nothing good is known.
     unproven: usize,
     /// When the store was last looked through.
@@ -74,6 +76,7 @@ impl Worker {
             running: HashMap::new(),
             agenda: Agenda::default(),
             standings: HashMap::new(),
+            lost: HashSet::new(),
             unproven: 0,
             looked: None,
             failing: false,
@@ -163,11 +166,27 @@ impl Worker {
         let unknown = waiting.iter().map(|waiting| &waiting.destination).filter(|name| nobody_knows(name));
         let unknown = unknown.map(Arc::clone).collect();
         *self.deliveries.unknown.lock().unwrap_or_else(PoisonError::into_inner) = unknown;
+        let destinations = self.deliveries.destinations();
+        let lost = waiting.iter().map(|waiting| &waiting.destination).filter(|name| destinations.have_lost(name));
+        self.note_lost(lost.map(Arc::clone).collect());
         self.agenda.replace(waiting.into_iter().map(|waiting| (waiting.destination, waiting.due_at)));
         self.looked = Some(Instant::now());
         self.note_success();
         self.look_at_destinations();
         Ok(())
+    }
+
+    /// Tells once of each upstream that is gone while something waits for it: nobody else would say so.
+    fn note_lost(&mut self, lost: HashSet<Arc<str>>) {
+        for name in lost.difference(&self.lost) {
+            let (source, destination) = name.split_once(' ').unwrap_or(("", name));
+            warn!(
+                source.name = source,
+                destination,
+                "Deliveries wait for an upstream that is not configured any more: name it, or its route, as before, or replay their events"
+            );
+        }
+        self.lost = lost;
     }
 
     /// Forgets how those stand that are gone, counts those that are in trouble, and closes what nobody uses.

@@ -327,3 +327,21 @@ async fn a_round_costs() {
     }
     println!("a round per attempt that ends: {:?}", started.elapsed() / rounds);
 }
+
+#[tokio::test]
+async fn an_upstream_that_its_source_has_no_more_is_lost_and_a_strangers_is_not() {
+    let subject = Subject::new(4);
+    let url = Url::parse("http://127.0.0.1:9/in").expect("a URL");
+    let upstream = |name: &str| Destination { source: "vs".into(), routed: true, ..subject.endpoint(name, &url) };
+    let names = ["vs http://127.0.0.1:9/in", "vs env:SLACK as slack, route new"];
+    subject.deliveries.apply(Destinations::new(names.map(upstream)));
+    let former = "vs env:SLACK as slack, route former";
+    // Another node may have those of a source that we do not know; endpoints are looked after elsewhere.
+    subject.owe([names[1], former, "other http://127.0.0.1:9/in", "wh_1"], Trigger::Event).await;
+    let mut worker = Worker::new(Arc::clone(&subject.deliveries));
+    worker.look(subject.deliveries.clock.millis()).await.expect("the store");
+    assert_eq!(worker.lost, HashSet::from([Arc::from(former)]));
+    subject.deliveries.apply(Destinations::new([upstream(former)]));
+    worker.look(subject.deliveries.clock.millis()).await.expect("the store");
+    assert_eq!(worker.lost, HashSet::from([Arc::from(names[1])]));
+}
