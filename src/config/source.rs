@@ -242,10 +242,13 @@ fn check_alike(reader: &Reader<'_>, branches: &[&Branch]) {
     let mut known: Vec<&Upstream> = Vec::new();
     for upstream in plain.flat_map(|branch| branch.upstreams()) {
         let times = |upstream: &Upstream| (upstream.timeout, upstream.connect_timeout);
+        let is_alike = |first: &Upstream| times(first) == times(upstream) && first.roots == upstream.roots;
         match known.iter().find(|first| first.shown() == upstream.shown()) {
-            Some(first) if times(first) != times(upstream) => {
-                let text =
-                    format!("route: {} is there twice, with different timeouts: give it the same", upstream.shown());
+            Some(first) if !is_alike(first) => {
+                let text = format!(
+                    "route: {} is there twice, with different timeouts or certificates: give it the same",
+                    upstream.shown()
+                );
                 reader.fault(reader.place_of("route"), text);
             }
             Some(_) => {}

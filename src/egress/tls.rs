@@ -22,6 +22,13 @@ pub struct Roots {
     config: Arc<ClientConfig>,
 }
 
+impl PartialEq for Roots {
+    /// True if they vouch for the same servers.
+    fn eq(&self, other: &Self) -> bool {
+        self.store.roots == other.store.roots
+    }
+}
+
 impl Roots {
     /// The system's store, read once.
     ///

@@ -187,6 +187,31 @@ fn one_url_has_the_same_times_wherever_it_is_stored_for() {
 }
 
 #[test]
+fn one_url_has_the_same_certificates_wherever_it_is_stored_for() {
+    crate::egress::install_crypto();
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = |name: &str| {
+        let path = folder.path().join(name);
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        std::fs::write(&path, made.cert.pem()).expect("a file");
+        format!("ca_file = \"{}\"", path.display())
+    };
+    let (one, other) = (ca_file("one"), ca_file("other"));
+    let found = |of_route: &str| {
+        let text = routed(&format!(
+            "mode = \"store\"\n{one}\n[[source.route]]\ntype = \"a\"\nupstream = \"https://127.0.0.1:3000/webhooks\"\n{of_route}\n[store]\nurl = \"sqlite:h.db\""
+        ));
+        faults(&text.replace("http://", "https://"))
+    };
+    assert_eq!(found(&one), [""; 0]);
+    assert!(
+        found(&other)[0].contains("is there twice, with different timeouts or certificates"),
+        "{:?}",
+        found(&other)
+    );
+}
+
+#[test]
 fn an_own_upstream_may_be_a_secret_too() {
     let text = with("upstream = { env = \"URL\" }");
     let environment = |url| Environment::from([("SECRET", "0123456789abcdef0123"), ("URL", url)]);
