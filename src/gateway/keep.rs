@@ -26,8 +26,8 @@ pub struct Keeper {
 }
 
 /// Stores one event with its deliveries, to where the source's route at this `place` leads, under its dedup key, and
-/// acknowledges. Nothing is acknowledged that is not on
-/// the disk: where the store fails or takes too long the sender is asked to come back.
+/// acknowledges. Nothing is acknowledged that is not on the disk: where the store fails or takes too long the sender is
+/// asked to come back.
 pub async fn keep(
     gateway: Arc<Gateway>,
     keeper: Arc<Keeper>,

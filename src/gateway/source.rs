@@ -42,8 +42,8 @@ pub struct Source {
     pub path: String,
     /// What the path goes on with, where only who knows that may come.
     pub url_token: Option<UrlToken>,
-    /// Scheme, host and path that the provider was given, but for the token. Where there is none and the URL is signed, it is taken from
-    /// each request.
+    /// Scheme, host and path that the provider was given, but for the token. Where there is none and the URL is signed,
+    /// it is taken from each request.
     pub public_url: Option<String>,
     /// The preset's slug, or `custom`.
     pub provider: String,
