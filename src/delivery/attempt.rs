@@ -17,7 +17,7 @@ use super::transcript::Sent;
 use crate::clock::UnixMillis;
 use crate::egress::{ExchangeError, Refused};
 use crate::store::{Attempt, Consequence, GONE, Leased, Settlement, Verdict};
-use crate::telemetry::metrics::AttemptOutcome;
+use crate::telemetry::outcome::AttemptOutcome;
 
 /// How soon an attempt is repeated that failed for a reason of ours.
 const OUR_WAIT: Duration = Duration::from_secs(5);

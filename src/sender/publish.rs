@@ -16,7 +16,7 @@ use super::{SOURCE, Sender};
 use crate::clock::UnixMillis;
 use crate::dedup::{ClaimKeys, KeyMaker};
 use crate::store::{Accepted, Batch, BatchOutcome, Emitted, Id, NewEvent, Remember};
-use crate::telemetry::metrics::PublishOutcome;
+use crate::telemetry::outcome::PublishOutcome;
 
 /// So often is decided anew who gets an event, each time the directory has changed meanwhile.
 const TRIES: usize = 16;

@@ -19,7 +19,7 @@ use super::{SOURCE, Sender, name};
 use crate::clock::UnixMillis;
 use crate::signature::emission::{Envelope, EventFacts};
 use crate::store::{Change, Emitted, Failing, Health, Id, Message, NewEvent, Owed};
-use crate::telemetry::metrics::DisabledBy;
+use crate::telemetry::outcome::DisabledBy;
 
 /// How often all of it is looked at. Who came to an end at once is looked at sooner.
 const ROUND: Duration = Duration::from_secs(1);

@@ -151,6 +151,9 @@ impl Challenge {
     /// Challenges are not looked for in bodies above this.
     pub const MAX_LEN: usize = 8192;
 
+    /// A shorter secret is not learned, in bytes: it could be guessed.
+    const SHORTEST_SECRET: usize = 16;
+
     /// What a source must give for it to be answered, and does not, in the words of its keys.
     pub fn lacks(&self, means: &Means) -> Vec<String> {
         let mut lacks = Vec::new();
@@ -257,7 +260,7 @@ impl Challenge {
             Act::Visit(visit) => Ok(visit.url(contents)?.map(Wanted::Visit)),
             Act::Learn(place, form) => {
                 let Some(secret) = read(place, contents)? else { return Ok(None) };
-                if !Shape::Token.fits(secret.as_bytes(), Echo::MAX) {
+                if secret.len() < Self::SHORTEST_SECRET || !Shape::Token.fits(secret.as_bytes(), Echo::MAX) {
                     return Err(self.malformed(place, Shape::Token));
                 }
                 let answer = match form {

@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::dedup::DedupStats;
 use crate::rejection::Reason;
 use crate::telemetry::histogram::DurationHistogram;
-use crate::telemetry::outcome::Outcome;
+use crate::telemetry::outcome::{AttemptOutcome, DisabledBy, Outcome, PublishOutcome, RefreshResult};
 use crate::telemetry::sampling::Sampler;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,34 +41,6 @@ struct AttemptLabels {
     outcome: &'static str,
 }
 
-/// How an attempt at a delivery ended. The `outcome` of `delivery_attempts_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptOutcome {
-    /// The destination has it.
-    Delivered,
-    /// It answered something else.
-    Refused,
-    /// It could not be reached, or broke off.
-    Unreachable,
-    /// It did not answer in time.
-    Timeout,
-    /// Something of ours was in the way: the attempt does not count.
-    Ours,
-    /// It was the last one, and failed: a dead letter.
-    Dead,
-}
-
-impl AttemptOutcome {
-    const ALL: [(Self, &'static str); 6] = [
-        (Self::Delivered, "delivered"),
-        (Self::Refused, "refused"),
-        (Self::Unreachable, "unreachable"),
-        (Self::Timeout, "timeout"),
-        (Self::Ours, "ours"),
-        (Self::Dead, "dead"),
-    ];
-}
-
 /// The metrics of the deliveries of one source, resolved once.
 #[derive(Debug)]
 pub struct DeliveryMetrics {
@@ -81,28 +53,6 @@ impl DeliveryMetrics {
     pub fn count(&self, outcome: AttemptOutcome) {
         self.outcomes[outcome as usize].inc();
     }
-}
-
-/// What came of asking for a provider's address list. The `result` of `gateway_addresses_refreshes_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefreshResult {
-    /// There is a new one.
-    Ok,
-    /// It is the one that was known.
-    Unchanged,
-    /// There was no answer, or none that is meant to be a list.
-    Unreachable,
-    /// What came is no list that could be believed.
-    Refused,
-}
-
-impl RefreshResult {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::Ok, "ok"),
-        (Self::Unchanged, "unchanged"),
-        (Self::Unreachable, "unreachable"),
-        (Self::Refused, "refused"),
-    ];
 }
 
 /// The metrics of one provider's address list, resolved once.
@@ -137,28 +87,6 @@ pub struct SenderMetrics {
     published: [Counter; 3],
     grouped: Counter,
     disabled: [Counter; 3],
-}
-
-/// What became of an event that an app handed over. The `outcome` of `sender_events_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PublishOutcome {
-    /// It is on the disk, with what is owed of it.
-    Kept,
-    /// It was there already.
-    Duplicate,
-    /// Another event has its id.
-    Conflict,
-}
-
-/// Why a webhook was switched off. The `reason` of `sender_webhooks_disabled_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DisabledBy {
-    /// It failed for too long.
-    Failing,
-    /// It answered 410.
-    Gone,
-    /// All attempts at an event were used up.
-    Exhausted,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

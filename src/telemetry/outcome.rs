@@ -1,4 +1,4 @@
-//! How requests end: the closed set behind metrics and log lines.
+//! How things end: the closed sets behind metrics and log lines.
 
 use crate::rejection::Reason;
 
@@ -70,47 +70,108 @@ impl Outcome {
         }
     }
 
+    /// Those that are no refusal at the door.
+    const ADMITTED: [Self; 14] = [
+        Self::Challenge,
+        Self::Unmet,
+        Self::Duplicate,
+        Self::SharedSuccess,
+        Self::SharedFailure,
+        Self::Busy,
+        Self::StoreDown,
+        Self::Dropped,
+        Self::Stored,
+        Self::Forwarded,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::TemplateFailed,
+    ];
+
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        Reason::ALL.into_iter().map(Self::Rejected).chain([
-            Self::Challenge,
-            Self::Unmet,
-            Self::Duplicate,
-            Self::SharedSuccess,
-            Self::SharedFailure,
-            Self::Busy,
-            Self::StoreDown,
-            Self::Dropped,
-            Self::Stored,
-            Self::Forwarded,
-            Self::Refused,
-            Self::Unreachable,
-            Self::Timeout,
-            Self::TemplateFailed,
-        ])
+        Reason::ALL.into_iter().map(Self::Rejected).chain(Self::ADMITTED)
     }
 
     /// Its place among [`Self::all`].
     pub fn index(self) -> usize {
-        let after = Reason::ALL.len();
         match self {
             Self::Rejected(reason) => reason as usize,
-            Self::Challenge => after,
-            Self::Unmet => after + 1,
-            Self::Duplicate => after + 2,
-            Self::SharedSuccess => after + 3,
-            Self::SharedFailure => after + 4,
-            Self::Busy => after + 5,
-            Self::StoreDown => after + 6,
-            Self::Dropped => after + 7,
-            Self::Stored => after + 8,
-            Self::Forwarded => after + 9,
-            Self::Refused => after + 10,
-            Self::Unreachable => after + 11,
-            Self::Timeout => after + 12,
-            Self::TemplateFailed => after + 13,
+            admitted => Reason::ALL.len() + Self::ADMITTED.iter().take_while(|known| **known != admitted).count(),
         }
     }
+}
+
+/// How an attempt at a delivery ended. The `outcome` of `delivery_attempts_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The destination has it.
+    Delivered,
+    /// It answered something else.
+    Refused,
+    /// It could not be reached, or broke off.
+    Unreachable,
+    /// It did not answer in time.
+    Timeout,
+    /// Something of ours was in the way: the attempt does not count.
+    Ours,
+    /// It was the last one, and failed: a dead letter.
+    Dead,
+}
+
+impl AttemptOutcome {
+    pub(super) const ALL: [(Self, &'static str); 6] = [
+        (Self::Delivered, "delivered"),
+        (Self::Refused, "refused"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Timeout, "timeout"),
+        (Self::Ours, "ours"),
+        (Self::Dead, "dead"),
+    ];
+}
+
+/// What came of asking for a provider's address list. The `result` of `gateway_addresses_refreshes_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshResult {
+    /// There is a new one.
+    Ok,
+    /// It is the one that was known.
+    Unchanged,
+    /// There was no answer, or none that is meant to be a list.
+    Unreachable,
+    /// What came is no list that could be believed.
+    Refused,
+}
+
+impl RefreshResult {
+    pub(super) const ALL: [(Self, &'static str); 4] = [
+        (Self::Ok, "ok"),
+        (Self::Unchanged, "unchanged"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Refused, "refused"),
+    ];
+}
+
+/// What became of an event that an app handed over. The `outcome` of `sender_events_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// It is on the disk, with what is owed of it.
+    Kept,
+    /// It was there already.
+    Duplicate,
+    /// Another event has its id.
+    Conflict,
+}
+
+/// Why a webhook was switched off. The `reason` of `sender_webhooks_disabled_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisabledBy {
+    /// It failed for too long.
+    Failing,
+    /// It answered 410.
+    Gone,
+    /// All attempts at an event were used up.
+    Exhausted,
 }
 
 #[cfg(test)]

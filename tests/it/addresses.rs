@@ -496,7 +496,7 @@ fn the_page_about_it_is_true() {
     let own = hookward::signature::preset::Preset::from_file("acme", "acme.toml", &files[1]).expect("a provider");
     assert_eq!(own.profile.addresses.refresh.len(), 1);
     let metrics = hookward::telemetry::metrics::Metrics::new();
-    metrics.list("acme").count(hookward::telemetry::metrics::RefreshResult::Ok);
+    metrics.list("acme").count(hookward::telemetry::outcome::RefreshResult::Ok);
     metrics.set_list_age("acme", Some(1));
     let rendered = metrics.render(hookward::dedup::DedupStats::default()).expect("text");
     let named =

@@ -127,7 +127,7 @@ async fn the_handshakes_of_the_page_are_answered() {
                 r#"{"response_token":"sha256=Z30MFJ6+LkaQ3oRMug4cPJpL/QMHZwOYj/PsrN5fgeY="}"#,
             )],
         ),
-        ("learned", vec![(Request::post("/in").header("X-Acme-Hook-Secret", "s3cret"), "")]),
+        ("learned", vec![(Request::post("/in").header("X-Acme-Hook-Secret", "a-secret-of-acme-1"), "")]),
     ];
     assert_eq!(handshakes.len(), asked.len());
     for (text, (rest, requests)) in handshakes.into_iter().zip(asked) {

@@ -28,8 +28,14 @@ async fn asanas_secret_is_learned_once_echoed_and_in_force_at_once() {
     let event = |secret: &str| signed_with(secret, "asana", "", r#"{"events":[{"action":"added"}]}"#, NOW);
     refused(&gateway, event(HOOK_SECRET), 401).await;
     refused(&gateway, Request::post("/in").body(b"{}"), 401).await;
-    for bad in ["", "a b", "<script>", "v0:x", &"a".repeat(257)] {
+    let (shortest, longest) = ("a".repeat(16), "a".repeat(256));
+    for bad in ["", &shortest[1..], "a secret of some words", "<script>alert(1)</script>", "v0:0123456789abcdef"] {
         refused(&gateway, handshake(bad), 400).await;
+    }
+    refused(&gateway, handshake(&format!("{longest}a")), 400).await;
+    for good in [&shortest, &longest] {
+        let other = self::gateway("asana", &folder.path().join(format!("of-{}", good.len()))).await;
+        assert_eq!(other.send(handshake(good)).await.status, 200);
     }
     refused(&gateway, handshake("abc").header("X-Hook-Secret", "def"), 400).await;
     refused(&gateway, get("").header("X-Hook-Secret", HOOK_SECRET), 405).await;
